@@ -1,0 +1,110 @@
+// One forward pass as the operators that the framework really launches, with what each keeps for backward.
+// The backward pass follows from it by the rules of autograd (sim/plan/autograd.hpp), so that saved bytes and
+// transients are outcomes of the graph, never formulas.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/architecture.hpp"
+#include "model/precision.hpp"
+
+namespace shardsim {
+
+using ValueId = Id<struct ValueTag>;
+using OperatorId = Id<struct OperatorTag>;
+
+enum class AttentionKind : std::uint8_t { flash, sdpa, eager };
+enum class LossKind : std::uint8_t { eager, plain, chunked, fused };
+enum class Implementation : std::uint8_t { hf, torchtitan, liger, megatron };
+
+/// What decides the graph besides the architecture.
+struct GraphOptions {
+  std::int64_t micro_batch = 1;
+  std::int64_t seq_len = 4096;
+  Precision precision = Precision::bf16_mixed;
+  AttentionKind attention = AttentionKind::flash;
+  LossKind loss = LossKind::eager;
+  Implementation implementation = Implementation::hf;
+};
+
+/// What bounds a kernel's time.
+enum class KernelKind : std::uint8_t {
+  matmul,     ///< tensor cores: m x n x k, `batch` times
+  attention,  ///< fused attention over `seq` tokens, `heads` heads of `head_dim`, causal, `batch` sequences
+  memory,     ///< elementwise, reduction, copy: bytes over memory bandwidth
+};
+
+/// One launched kernel. `flops` counts what is executed (causal attention: half the square);
+/// `bytes` counts device memory read and written.
+struct Kernel {
+  KernelKind kind = KernelKind::memory;
+  DType type = DType::bf16;
+  double flops = 0;
+  double bytes = 0;
+  std::int64_t m = 0, n = 0, k = 0, batch = 1;  ///< matmul
+  std::int64_t seq = 0, heads = 0, head_dim = 0;///< attention
+  bool backward = false;                        ///< attention: the backward kernel has its own efficiency
+};
+
+/// One storage that an operator writes. Views are not values: they share their base's id.
+struct Value {
+  std::int64_t bytes = 0;
+  bool needs_gradient = true;   ///< false: token ids, cos/sin, masks, norms' statistics
+  bool is_logits = false;       ///< reported apart from the activations
+  std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`
+};
+
+/// One autograd node (or a few fused by the framework into one).
+///  forward:  reads `inputs`, allocates `outputs` and `scratch` bytes (freed at once), runs `forward` kernels;
+///  saved:    the inputs, outputs and `statistics` it keeps for backward (a storage saved twice is kept once);
+///  backward: reads the gradients of `outputs`, allocates gradients of the inputs that need one, of its parameters
+///            and `backward_scratch`, runs `backward` kernels (input gradients first, then `weight_backward`),
+///            then drops the outputs' gradients and what it saved.
+///  `passes_gradient`: residual add, view, cast to the same type: the gradient of the output *is* that of each input.
+struct Operator {
+  std::string name;  ///< "q_proj", "silu", "residual"
+  ModuleId module;   ///< whose forward() runs it
+  std::vector<ValueId> inputs;
+  std::vector<ValueId> outputs;
+  std::vector<ValueId> saved;
+  std::vector<ParameterId> parameters;
+  std::vector<Kernel> forward;
+  std::vector<Kernel> backward;
+  std::vector<Kernel> weight_backward;  ///< left out where the parameter is frozen
+  std::int64_t scratch = 0;
+  std::int64_t backward_scratch = 0;
+  bool passes_gradient = false;
+};
+
+/// What forward() does, in order: hooks fire on enter and leave; a value in `drop` loses its last Python reference.
+struct Step {
+  enum class Kind : std::uint8_t { enter, leave, run, drop } kind = Kind::run;
+  std::uint32_t index = 0;  ///< ModuleId, OperatorId or ValueId by kind
+};
+
+/// A whole forward pass. Values live from the operator that writes them until their `drop` step, and beyond it as
+/// long as an operator saved them. The builder emits every drop, at the point where Python's scoping lets go:
+/// a temporary right after its last use, a module's input when its caller returns or rebinds the name.
+struct Graph {
+  std::vector<Value> values;
+  std::vector<Operator> operators;
+  std::vector<Step> forward;
+
+  const Value& value(ValueId id) const { return values[id.index()]; }
+  const Operator& op(OperatorId id) const { return operators[id.index()]; }
+};
+
+Graph build_graph(const Architecture& architecture, const GraphOptions& options);
+
+/// Model FLOPs of one trained token, forward and backward, without recomputation:
+/// 6 * (parameters in matrix products) + 12 * layers * q * seq_len (attention counted without the causal discount),
+/// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report.
+double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len);
+
+/// Bytes that stay for backward after one decoder layer's forward ran (distinct storages that the layer's operators
+/// saved, its own input included where saved). For tests and for `explain`.
+std::int64_t saved_bytes_of_layer(const Graph& graph, const Architecture& architecture, std::int64_t layer);
+
+}  // namespace shardsim

@@ -1,0 +1,14 @@
+// Runs a plan.
+#pragma once
+
+#include "sim/engine/outcome.hpp"
+#include "sim/plan/plan.hpp"
+
+namespace shardsim {
+
+/// Simulates every program's host thread, streams and transfers in integer picoseconds, and replays its allocations
+/// through the allocators. A pure function: the same plan gives the same outcome, bit for bit. Never throws for a plan
+/// that does not fit (peaks are reported whatever the capacity) and reports a deadlock instead of hanging.
+Outcome run(const Plan& plan);
+
+}  // namespace shardsim

@@ -1,0 +1,32 @@
+// The five calls: Request -> Scenario -> Plan -> Outcome -> Report.
+#pragma once
+
+#include <filesystem>
+
+#include "model/architecture.hpp"
+#include "sim/engine/outcome.hpp"
+#include "sim/plan/plan.hpp"
+#include "sim/report/report.hpp"
+#include "sim/request/request.hpp"
+#include "sim/topology/topology.hpp"
+
+namespace shardsim {
+
+/// Where the data files lie: $SHARDSIM_DATA, else beside the installed program, else the source tree.
+struct DataFolders {
+  std::filesystem::path zoo;         ///< model/zoo
+  std::filesystem::path topologies;  ///< topologies, with devices/ in it
+};
+DataFolders find_data(const std::filesystem::path& program);
+
+/// What the request's names stand for.
+struct Scenario {
+  Topology topology;
+  Architecture architecture;
+};
+Scenario load_scenario(const Request& request, const DataFolders& data);
+
+/// Everything, for every verb. Throws InputError for a request that makes no sense on this machine.
+Report simulate(const Request& request, const DataFolders& data);
+
+}  // namespace shardsim
