@@ -17,8 +17,23 @@ using ModuleId = Id<struct ModuleTag>;
 using ParameterId = Id<struct ParameterTag>;
 
 enum class Family : std::uint8_t {
-  llama, mistral, mixtral, qwen2, qwen3, qwen3_moe, gemma, gemma2, gemma3, phi3,
-  gpt2, gpt_neox, falcon, opt, bloom, mpt, deepseek_v3,
+  llama,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen3,
+  qwen3_moe,
+  gemma,
+  gemma2,
+  gemma3,
+  phi3,
+  gpt2,
+  gpt_neox,
+  falcon,
+  opt,
+  bloom,
+  mpt,
+  deepseek_v3,
 };
 enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, gelu_new, relu };
 enum class NormKind : std::uint8_t { rms, layer };
@@ -27,21 +42,22 @@ enum class NormKind : std::uint8_t { rms, layer };
 struct Parameter {
   std::string name;  ///< full checkpoint name, "model.layers.3.self_attn.q_proj.weight"
   std::vector<std::int64_t> shape;
-  std::int64_t numel = 0;
+  std::int64_t numel = 0;  ///< the product of `shape`
 };
 
 enum class ModuleKind : std::uint8_t {
-  container,   ///< root, model, decoder layer, attention, mlp, experts' list: its own forward may run operators
+  container,  ///< root, model, decoder layer, attention, mlp, expert: its own forward may run operators
   embedding,
-  linear,      ///< one matrix product (nn.Linear or Conv1D)
+  linear,  ///< one matrix product (nn.Linear, Conv1D, a router)
   norm,
   activation,  ///< a module without parameters, such as SiLU
   rotary,      ///< computes cos and sin; takes no part in backward
   dropout,
 };
 
-/// One nn.Module. `parameters` are its direct ones (what a hook on this module sees); a tied weight is listed
-/// by each module that uses it under one ParameterId. `children` stand in the order in which forward calls them.
+/// One nn.Module that runs: a ModuleList never does, nor does an attention's dropout under fused attention, so neither
+/// is here. `parameters` are its direct ones (what a hook on this module sees); a tied weight is listed by each module
+/// that uses it under one ParameterId. `children` stand in the order in which forward calls them.
 struct Module {
   std::string name;        ///< "model.layers.3.self_attn"; the root is ""
   std::string class_name;  ///< as in transformers: "LlamaDecoderLayer"
@@ -56,10 +72,10 @@ struct Module {
 
 /// Mixture of experts; absent in dense models.
 struct Experts {
-  std::int64_t count = 0;         ///< routed experts
-  std::int64_t per_token = 0;     ///< routed experts that a token visits
-  std::int64_t ffn = 0;           ///< intermediate size of one expert
-  std::int64_t shared_ffn = 0;    ///< intermediate size of the shared expert(s) together, 0 = none
+  std::int64_t count = 0;       ///< routed experts
+  std::int64_t per_token = 0;   ///< routed experts that a token visits
+  std::int64_t ffn = 0;         ///< intermediate size of one expert
+  std::int64_t shared_ffn = 0;  ///< intermediate size of the shared expert(s) together, 0 = none
 };
 
 /// Multi-head latent attention (deepseek_v3); absent elsewhere.
@@ -72,6 +88,7 @@ struct LatentAttention {
 };
 
 /// All facts that shape memory and work. Widths are elements; q = heads * head_dim, kv = kv_heads * head_dim.
+/// With latent attention head_dim is that of queries and keys (nope + rope); values have latent->value_dim.
 struct Dimensions {
   Family family = Family::llama;
   std::int64_t vocab = 0;
@@ -80,35 +97,39 @@ struct Dimensions {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t ffn = 0;              ///< of dense layers
+  std::int64_t ffn = 0;  ///< of dense layers
   std::int64_t max_positions = 0;
-  bool learned_positions = false;    ///< gpt2, opt, mpt: a position table is added to the embedding
+  bool learned_positions = false;  ///< gpt2, opt, mpt: a position table is added to the embedding
   bool rotary = true;
-  bool gated_mlp = true;             ///< gate and up projections (SwiGLU, GeGLU)
-  bool fused_qkv = false;            ///< one projection for q, k, v
+  std::int64_t rotary_dim = 0;  ///< rotated elements of each head: head_dim, or a part of it (gpt_neox); 0 = none
+  bool alibi = false;           ///< bloom, mpt, falcon-rw: positions are a bias on the attention scores
+  bool gated_mlp = true;        ///< gate and up projections (SwiGLU, GeGLU)
+  bool fused_qkv = false;       ///< one projection for q, k, v
   bool fused_gate_up = false;
-  bool attention_bias = false;       ///< on q, k, v
-  bool output_bias = false;          ///< on the attention's output projection
+  bool attention_bias = false;  ///< on q, k, v
+  bool output_bias = false;     ///< on the attention's output projection
   bool mlp_bias = false;
-  bool norm_bias = false;            ///< layer norms usually have one
-  bool qk_norm = false;              ///< norms over q and k heads (qwen3, gemma3)
-  bool parallel_residual = false;    ///< attention and mlp read the same input (gpt_neox, falcon)
-  bool two_norms_in_parallel = false;///< gpt_neox and falcon's new architecture: one norm for each branch
-  bool sandwich_norms = false;       ///< gemma2, gemma3: a norm after attention and after mlp too
-  bool embedding_norm = false;       ///< bloom
+  bool norm_bias = false;              ///< layer norms usually have one
+  bool qk_norm = false;                ///< norms over q and k heads (qwen3, gemma3)
+  bool parallel_residual = false;      ///< attention and mlp read the same input (gpt_neox, falcon)
+  bool two_norms_in_parallel = false;  ///< gpt_neox and falcon's new architecture: one norm for each branch
+  bool sandwich_norms = false;         ///< gemma2, gemma3: a norm after attention and after mlp too
+  bool post_norm = false;              ///< opt-350m: norms follow the residual sums instead of preceding the branches
+  bool embedding_norm = false;         ///< bloom
   bool final_norm = true;
   bool tied_embeddings = false;
-  bool embedding_scale = false;      ///< gemma multiplies the embedding by sqrt(hidden)
-  double dropout = 0;                ///< probability on residual, embedding (gpt2, opt default 0.1)
+  bool embedding_scale = false;  ///< gemma multiplies the embedding by sqrt(hidden)
+  double dropout = 0;            ///< probability on residual, embedding (gpt2, opt default 0.1)
   double attention_dropout = 0;
-  double attention_softcap = 0;      ///< gemma2, 0 = none
-  double final_softcap = 0;          ///< gemma2, 0 = none
-  std::int64_t sliding_window = 0;   ///< 0 = none
-  std::int64_t embedding_dim = 0;    ///< opt's word_embed_proj_dim; else hidden
+  double attention_softcap = 0;        ///< gemma2, 0 = none
+  double final_softcap = 0;            ///< gemma2, 0 = none
+  std::int64_t sliding_window = 0;     ///< 0 = none
+  std::vector<bool> layer_is_sliding;  ///< per layer; empty where there is no window
+  std::int64_t embedding_dim = 0;      ///< opt's word_embed_proj_dim; else hidden
   NormKind norm = NormKind::rms;
   Activation activation = Activation::silu;
   std::optional<Experts> experts;
-  std::vector<bool> layer_is_moe;    ///< per layer; empty in dense models
+  std::vector<bool> layer_is_moe;  ///< per layer; empty in dense models
   std::optional<LatentAttention> latent;
 
   std::int64_t q() const { return heads * head_dim; }
@@ -117,10 +138,10 @@ struct Dimensions {
 
 class Architecture {
  public:
-  std::string name;                     ///< as asked for
+  std::string name;  ///< as asked for
   Dimensions dims;
-  std::vector<Module> modules;          ///< [0] is the root; parents stand before children
-  std::vector<Parameter> parameters;    ///< each once, in the checkpoint's (registration) order
+  std::vector<Module> modules;        ///< [0] is the root; parents stand before children
+  std::vector<Parameter> parameters;  ///< each once, in the checkpoint's (registration) order
 
   const Module& module(ModuleId id) const { return modules[id.index()]; }
   const Parameter& parameter(ParameterId id) const { return parameters[id.index()]; }
@@ -132,12 +153,18 @@ class Architecture {
   std::vector<ModuleId> layer_modules() const;
 };
 
-/// Reads a config.json (any family above; transformers v4 and v5 spellings; `text_config` nesting; absent keys
-/// take the family's documented defaults). `name` labels the result. Throws InputError naming file and key.
+/// Reads a config.json, or the one in the folder given (any family above; transformers v4 and v5 spellings; of a
+/// multimodal model its `text_config`). Vocabulary, hidden size, layers, heads and the mlp's width must be given
+/// (gemma3 may leave out all but hidden size, layers and mlp, as its published files do); other absent keys take the
+/// defaults of the family's configuration class in transformers. `name` labels the result; empty: the path. Throws
+/// InputError naming file and key.
 Architecture read_architecture(const std::filesystem::path& config, std::string_view name = {});
-/// Builds modules and parameters for given dimensions.
+/// Builds modules and parameters for given dimensions, as transformers 4.57 does (experts are modules, not one fused
+/// tensor). Throws InputError where a tensor's size leaves 64 bits.
 Architecture build_architecture(const Dimensions& dims, std::string_view name);
-/// A shipped name ("llama-2-7b", matched without regard to case and punctuation) or a path to a config.json.
+/// A shipped name ("llama-2-7b", matched without regard to case and punctuation), or a path to a config.json or to a
+/// folder that holds one: what ends in .json or contains '/', a folder with such a file, and any other file that is no
+/// shipped name.
 /// Unknown names raise InputError with the nearest shipped names.
 Architecture load_architecture(std::string_view name_or_path, const std::filesystem::path& zoo);
 /// The names of the shipped models, sorted.

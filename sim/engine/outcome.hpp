@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,11 @@
 
 namespace shardsim {
 
+/// Later than every instant: a start or end that never came, because the plan deadlocked.
+inline constexpr Time never{std::numeric_limits<std::int64_t>::max()};
+
 struct Span {
-  Time start;  ///< a transfer's latency included
+  Time start;  ///< of a transfer: where its task arrived, so that waiting for partners and latency are included
   Time end;
 };
 
@@ -21,30 +25,30 @@ struct PoolPeak {
   std::int64_t allocated = 0;  ///< block sizes, as torch.cuda.max_memory_allocated counts them
   std::int64_t reserved = 0;   ///< segments held, as torch.cuda.max_memory_reserved counts them (own peak)
   std::array<std::int64_t, category_count> by_category{};  ///< at the allocated peak; sums to `allocated`
-  Time instant;                ///< of the allocated peak, on the host thread
-  std::uint32_t mark = 0;      ///< Program::marks in force then
-  std::vector<TensorId> largest;  ///< up to 20 live tensors at that instant, largest first
+  Time instant;                                            ///< of the allocated peak, on the host thread
+  std::uint32_t mark = 0;                                  ///< Program::marks in force then
+  std::vector<TensorId> largest;                           ///< up to 20 live tensors at that instant, largest first
 };
 
 struct ProgramOutcome {
-  std::vector<Span> spans;     ///< by TaskId
+  std::vector<Span> spans;  ///< by TaskId
   PoolPeak device;
-  std::int64_t final_device_bytes = 0;     ///< live at the end
-  std::vector<PoolPeak> device_by_step;    ///< the device's peak inside each step (0 = initialisation and first step)
-  std::vector<Time> step_end;  ///< when the last task of each step was done
+  std::int64_t final_device_bytes = 0;   ///< live at the end
+  std::vector<PoolPeak> device_by_step;  ///< the device's peak inside each step (0 = initialisation and first step)
+  std::vector<Time> step_end;            ///< when the last task of each step was done
 };
 
-struct HostOutcome {           ///< one host of a class: all its ranks together
-  std::int64_t peak = 0;       ///< pinned + pageable
+struct HostOutcome {      ///< one host of a class: all its ranks together
+  std::int64_t peak = 0;  ///< pinned + pageable
   std::int64_t pinned_at_peak = 0;
   std::int64_t pinned_peak = 0;
   std::array<std::int64_t, category_count> by_category{};  ///< at the peak
   std::int64_t storage_peak = 0;
 };
 
-struct LinkOutcome {           ///< one link of a class, in the last step
+struct LinkOutcome {  ///< one link of a class, in the last step
   double bytes = 0;
-  Time busy;                   ///< at least one transfer was flowing
+  Time busy;  ///< at least one transfer was flowing
 };
 
 /// Tasks that can never start, named: the plan waits for itself.
@@ -54,13 +58,13 @@ struct Deadlock {
 
 struct Outcome {
   std::vector<ProgramOutcome> programs;
-  std::vector<HostOutcome> hosts;   ///< by host class
-  std::vector<LinkOutcome> links;   ///< by PlanLink, last step only
-  Time step_time;                   ///< end of the last step minus end of the one before (or minus 0)
-  Time step_begin;                  ///< where the last step's window starts
-  std::uint32_t slowest = 0;        ///< program whose last step ends last
-  std::int64_t events = 0;          ///< processed by the engine, for benches
-  std::vector<Deadlock> deadlock;   ///< empty: all tasks ran
+  std::vector<HostOutcome> hosts;  ///< by host class
+  std::vector<LinkOutcome> links;  ///< by PlanLink, last step only
+  Time step_time;                  ///< end of the last step minus end of the one before (or minus 0)
+  Time step_begin;                 ///< where the last step's window starts
+  std::uint32_t slowest = 0;       ///< program whose last step ends last
+  std::int64_t events = 0;         ///< processed by the engine, for benches
+  std::vector<Deadlock> deadlock;  ///< empty: all tasks ran
 };
 
 }  // namespace shardsim

@@ -19,9 +19,9 @@ namespace shardsim {
 using Breakdown = std::vector<std::pair<Category, std::int64_t>>;
 
 struct DeviceReport {
-  std::string id;               ///< "gpu0", or "gpu0-gpu511" for a shared entry
+  std::string id;  ///< "gpu0", or "gpu0-gpu511" for a shared entry
   std::int64_t count = 1;
-  std::string name;             ///< "A100-SXM4-80GB"
+  std::string name;  ///< "A100-SXM4-80GB"
   std::int64_t capacity_bytes = 0;
   std::int64_t peak_allocated_bytes = 0;
   std::int64_t peak_reserved_bytes = 0;
@@ -29,7 +29,7 @@ struct DeviceReport {
   bool fits = true;
   Breakdown at_peak;
   double peak_time_s = 0;
-  std::string peak_at;          ///< "backward, layer 31"
+  std::string peak_at;                                        ///< "backward, layer 31"
   std::vector<std::pair<std::string, std::int64_t>> largest;  ///< tensors at the peak, largest first
 };
 
@@ -56,14 +56,14 @@ struct StepReport {
   double time_s = 0;
   std::int64_t tokens = 0;
   double tokens_per_s = 0, tokens_per_s_per_gpu = 0;
-  double model_flops = 0;       ///< of the whole step, all devices
-  double mfu = 0, hfu = 0;      ///< against the peak of the compute type; hfu counts executed flops, recomputation too
+  double model_flops = 0;   ///< of the whole step, all devices
+  double mfu = 0, hfu = 0;  ///< against the peak of the compute type; hfu counts executed flops, recomputation too
   double compute_s = 0, exposed_communication_s = 0, exposed_transfer_s = 0, optimizer_s = 0, idle_s = 0;
 };
 
 struct LinkReport {
   std::string id;
-  std::string kind;             ///< nvlink, pcie, nic, network, memory, nvme
+  std::string kind;  ///< nvlink, pcie, nic, network, memory, nvme
   std::int64_t count = 1;
   double bandwidth_Bps = 0;
   std::int64_t bytes = 0;
@@ -72,7 +72,7 @@ struct LinkReport {
 };
 
 struct Bottleneck {
-  std::string resource;         ///< "compute", "pcie gpu0>sw0", "cpu optimizer", "nvlink ..."
+  std::string resource;  ///< "compute", "pcie gpu0>sw0", "cpu optimizer", "nvlink ..."
   double share_of_step = 0;
   std::string why;
 };
@@ -87,10 +87,10 @@ struct ModelReport {
 
 struct Report {
   Request request;
-  std::string topology_name;    ///< what the request's topology came to
+  std::string topology_name;  ///< what the request's topology came to
   std::string device_name;
   std::int64_t nodes = 1;
-  std::int64_t ranks = 1;       ///< data-parallel ranks
+  std::int64_t ranks = 1;  ///< data-parallel ranks
   bool fits = true;
   ModelReport model;
   std::vector<DeviceReport> devices;
@@ -99,7 +99,8 @@ struct Report {
   StepReport step;
   std::vector<LinkReport> links;
   Bottleneck bottleneck;
-  double states_bytes_per_parameter = 0;  ///< weights, master weights, gradients and optimizer states a parameter, unsharded
+  double states_bytes_per_parameter =
+      0;  ///< weights, master weights, gradients and optimizer states a parameter, unsharded
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
 };

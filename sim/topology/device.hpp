@@ -39,6 +39,7 @@ struct GpuSpec {
   Time kernel_floor;    ///< shortest time that a kernel occupies the device
   std::optional<Bandwidth> nvlink;       ///< all links together, per direction
   bool nvlink_switch = false;            ///< the form factor comes on an NVSwitch board
+  std::string nvlink_type;               ///< the wire to that switch: a type of links.yaml, "nvlink3x12"
   bool peer_to_peer_over_pcie = true;    ///< false: stock GeForce drivers, staging through host memory
   int pcie_generation = 4;
   int pcie_lanes = 16;
@@ -47,7 +48,7 @@ struct GpuSpec {
   Bytes cublas_workspace;                ///< one per handle and stream, from the caching allocator
   double power_watts = 0;
   std::optional<double> price_usd;       ///< one part, mid of the sourced range
-  std::string default_system;            ///< the machine that "4x<name>" builds: a topologies/*.dot name or "" (a PCIe box)
+  std::vector<std::string> default_systems;  ///< machines that "4x<name>" takes GPUs from, smallest first; none: a PCIe box
 };
 
 /// A host processor (one socket).
@@ -74,7 +75,7 @@ struct DriveSpec {
 };
 
 /// The files under topologies/devices, found by name (case and punctuation ignored; "A100" and other bare names resolve
-/// to the SXM 80 GB class part through `aliases` in the files). Each file is read once, on first use.
+/// to the SXM 80 GB class part through `aliases` in the files). A call reads the file of the part that it is asked for.
 class DeviceCatalog {
  public:
   explicit DeviceCatalog(std::filesystem::path folder);

@@ -1,6 +1,8 @@
 // Equal devices are simulated once: the partition of devices and links into classes that behave alike.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -12,8 +14,7 @@ using DeviceClassId = Id<struct DeviceClassTag>;
 using LinkClassId = Id<struct LinkClassTag>;
 using HostClassId = Id<struct HostClassTag>;
 
-/// A partition found by colour refinement over the graph, starting from each device's role (ranks with different work
-/// have different roles), and kept only where every member of a link class carries the same load.
+/// A partition of the machine: members of a class do the same and see the same.
 struct Fold {
   std::vector<DeviceClassId> class_of_device;
   std::vector<std::vector<DeviceId>> devices;  ///< members of each device class, ascending
@@ -23,16 +24,26 @@ struct Fold {
   std::vector<std::vector<HostId>> hosts;
 };
 
-/// `role[d]` is any number; equal numbers mean equal work.
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role);
+/// Colour refinement over devices and the links that their routes cross. `role[d]` is any number; equal numbers mean
+/// equal work. At the fixed point every link of a class is crossed by equally many devices of each class with equal
+/// shares, so that when all members of a device class copy to or from host memory, work in it, or reach for the network
+/// at once, each link of a class carries the same load. `rings` are kept apart too: links of one class carry equal
+/// loads when every rank sends to its next neighbour along all of them.
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings = {});
 /// Every device, link and host a class of its own: the reference that folding is tested against.
 Fold unfolded(const Topology& topology);
 
-/// The load on link classes when *every* member of `device_class` runs one unit along `route(member)` at once:
-/// for each link class, the units that one link of it carries.
+/// The units that one link of a class carries.
 struct ClassUse {
   LinkClassId link;
   double share = 1;
 };
+
+/// When *every* member of `device_class` runs one unit along `route(member)` at once: for each link class, the total
+/// over members and links divided by the number of links. Ascending by link class.
+std::vector<ClassUse> class_uses(const Fold& fold, DeviceClassId device_class,
+                                 const std::function<std::vector<LinkUse>(DeviceId)>& route);
+/// When every rank sends one unit to its next neighbour, split over the rings by their weights.
+std::vector<ClassUse> ring_uses(const Fold& fold, const Topology& topology, std::span<const Ring> rings);
 
 }  // namespace shardsim

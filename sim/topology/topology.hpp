@@ -1,8 +1,10 @@
 // The machine as a graph: devices, switches, sockets, memories and drives joined by directed links.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +46,7 @@ struct Host {
   std::string id;  ///< "host0"
   CpuSpec cpu;
   int sockets = 1;
+  int cores = 0;       ///< of all sockets together (those of the virtual machine, in a cloud)
   Bytes memory;
   std::vector<DeviceId> devices;
 };

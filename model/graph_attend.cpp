@@ -1,0 +1,235 @@
+// Rotary embedding and the attention itself, by each of the ways in which frameworks compute them.
+#include <algorithm>
+
+#include "model/graph_block.hpp"
+
+namespace shardsim::graph {
+
+namespace {
+
+double real(std::int64_t count) { return static_cast<double>(count); }
+
+std::int64_t window_of(const Dimensions& d, std::int64_t layer) {
+  if (d.sliding_window == 0) return 0;
+  const bool slides = d.layer_is_sliding.empty() || d.layer_is_sliding[static_cast<std::size_t>(layer)];
+  return slides ? d.sliding_window : 0;
+}
+
+/// Pairs of query and key that a kernel works on, a sequence and head. Causal kernels skip what lies above the
+/// diagonal, and what lies before the window.
+double attended_pairs(const Dimensions& d, AttentionPath path, std::int64_t seq, std::int64_t layer) {
+  const double s = real(seq);
+  if (path == AttentionPath::masked) return s * s;
+  const std::int64_t window = window_of(d, layer);
+  if (window == 0 || window >= seq) return s * s / 2;
+  return real(window) * s - real(window) * real(window) / 2;
+}
+
+/// Families whose eager attention keeps the scores' type in the softmax; the others compute it in fp32.
+bool softmax_keeps_type(Family family) {
+  return family == Family::gpt2 || family == Family::opt || family == Family::falcon;
+}
+
+/// (q * cos) + (rotate_half(q) * sin), as transformers spells it.
+Tensor rotate_by_halves(GraphBuilder& b, const Tensor& states, const Tensor& cos, const Tensor& sin) {
+  const Tensor straight = b.multiply("times_cos", states, cos);
+  const Tensor half = b.elementwise("rotate_half", {states}, states.numel, states.type);
+  b.scratch_of_last(states.bytes() / 2, states.bytes());  // -x2; the second slice's gradient
+  const Tensor turned = b.multiply("times_sin", half, sin);
+  b.drop(half);
+  const Tensor sum = b.add("add", straight, turned);
+  b.drop(straight);
+  b.drop(turned);
+  return sum;
+}
+
+/// A complex product in fp32, as torchtitan spells it.
+Tensor rotate_complex(GraphBuilder& b, const Tensor& states, const Tensor& table) {
+  const Tensor wide = b.cast(states, DType::f32);
+  const Tensor turned = b.multiply("times_cis", wide, table);
+  b.drop_unless(wide, states);
+  const Tensor result = b.cast(turned, states.type);
+  b.drop_unless(turned, result);
+  return result;
+}
+
+/// A kernel that works in place, forward and backward, as Liger's does.
+Tensor rotate_in_place(GraphBuilder& b, const Tensor& states) {
+  const Tensor turned = b.view(states, states.numel);
+  Operator& op = b.run("rope", {states}, {turned});
+  op.forward.push_back(memory_kernel(states.type, real(2 * states.bytes())));
+  op.backward.push_back(memory_kernel(states.type, real(2 * states.bytes())));
+  op.passes_gradient = true;
+  return turned;
+}
+
+Tensor repeat_heads(GraphBuilder& b, const Tensor& states, std::int64_t times) {
+  if (times == 1) return states;
+  return b.elementwise("repeat_kv", {states}, states.numel * times, states.type);
+}
+
+struct Shape {
+  std::int64_t batch, seq, heads, head_dim, value_dim;
+};
+
+Shape shape_of(const GraphBuilder& b) {
+  const Dimensions& d = b.dims();
+  const std::int64_t value_dim = d.latent ? d.latent->value_dim : d.head_dim;
+  return {b.options().micro_batch, b.options().seq_len, d.heads, d.head_dim, value_dim};
+}
+
+Kernel attention_kernel(const GraphBuilder& b, AttentionPath path, std::int64_t layer, DType type, bool backward) {
+  const Shape shape = shape_of(b);
+  Kernel kernel;
+  kernel.kind = KernelKind::attention;
+  kernel.type = type;
+  kernel.seq = shape.seq;
+  kernel.heads = shape.heads;
+  kernel.head_dim = shape.head_dim;
+  kernel.batch = shape.batch;
+  kernel.backward = backward;
+  const double pairs = attended_pairs(b.dims(), path, shape.seq, layer) * real(shape.batch * shape.heads);
+  const double forward = 2 * pairs * real(shape.head_dim + shape.value_dim);
+  kernel.flops = backward ? 2.5 * forward : forward;  // five products instead of two
+  return kernel;
+}
+
+/// One fused kernel that keeps q, k, v, its output and the log-sum-exp of each row.
+Tensor fused_attention(GraphBuilder& b, const Tensor& q0, const Tensor& k0, const Tensor& v0,
+                       const std::optional<Tensor>& bias, std::int64_t layer) {
+  const Tensor q = b.lowered(q0), k = b.lowered(k0), v = b.lowered(v0);
+  const AttentionPath path = bias ? AttentionPath::masked : AttentionPath::flash;
+  const Tensor output = b.make(q.numel / k.numel * v.numel, q.type);
+  const Tensor row_sums = b.make(b.tokens() * b.dims().heads, DType::f32, false);
+  Operator& op = bias ? b.run("attention", {q, k, v, *bias}, {output, row_sums}, {q, k, v, *bias, output, row_sums})
+                      : b.run("attention", {q, k, v}, {output, row_sums}, {q, k, v, output, row_sums});
+  Kernel forward = attention_kernel(b, path, layer, q.type, false);
+  forward.bytes = real(q.bytes() + k.bytes() + v.bytes() + output.bytes());
+  op.forward.push_back(forward);
+  Kernel backward = attention_kernel(b, path, layer, q.type, true);
+  backward.bytes = 2 * forward.bytes + real(output.bytes());
+  op.backward.push_back(backward);
+  const std::int64_t row_terms = row_sums.bytes();  // rowsum(dO * O)
+  op.backward_scratch = row_terms;
+  if (path == AttentionPath::flash) {
+    op.backward_scratch += q.numel * size_of(DType::f32);  // dq is summed in fp32
+    if (k.numel < q.numel) op.backward_scratch += 2 * q.bytes();  // dk and dv of each query head, then summed
+  }
+  b.drop(row_sums);
+  b.drop_unless(q, q0);
+  b.drop_unless(k, k0);
+  b.drop_unless(v, v0);
+  return output;
+}
+
+Tensor flash_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer) {
+  const Shape shape = shape_of(b);
+  if (shape.value_dim == shape.head_dim || b.options().attention == AttentionKind::sdpa) {
+    return fused_attention(b, q, k, v, std::nullopt, layer);
+  }
+  // The kernel wants heads of one size: values are padded, the output is cut.
+  const Tensor padded = b.elementwise("pad", {v}, k.numel, v.type);
+  const Tensor wide = fused_attention(b, q, k, padded, std::nullopt, layer);
+  b.drop(padded);
+  const Tensor output =
+      b.elementwise("contiguous", {wide}, b.tokens() * shape.heads * shape.value_dim, wide.type);
+  b.drop(wide);
+  return output;
+}
+
+/// SDPA turns the boolean mask into an additive one anew in every layer, and autograd keeps that.
+Tensor masked_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+                        std::int64_t layer) {
+  const std::int64_t group = b.dims().latent ? 1 : b.dims().heads / b.dims().kv_heads;
+  const Tensor keys = repeat_heads(b, k, group), values = repeat_heads(b, v, group);
+  const Tensor bias = b.elementwise("mask_bias", {mask}, mask.numel, b.compute());
+  const Tensor output = fused_attention(b, q, keys, values, bias, layer);
+  b.drop(bias);
+  b.drop_unless(keys, k);
+  b.drop_unless(values, v);
+  return output;
+}
+
+/// tanh(scores / cap) * cap
+Tensor soft_cap(GraphBuilder& b, const Tensor& scores) {
+  const Tensor divided = b.elementwise("divide", {scores}, scores.numel, scores.type);
+  b.drop(scores);
+  const Tensor capped = b.saving_result("tanh", divided, divided.type);
+  b.drop(divided);
+  const Tensor scaled = b.elementwise("scale", {capped}, capped.numel, capped.type);
+  b.drop(capped);
+  return scaled;
+}
+
+/// The softmax of masked scores, in the type of the queries.
+Tensor probabilities(GraphBuilder& b, const Tensor& masked, DType type) {
+  const bool keeps_type = softmax_keeps_type(b.dims().family) && !b.autocasts();
+  const Tensor wide = keeps_type ? masked : b.cast(masked, DType::f32);
+  const Tensor soft = b.saving_result("softmax", wide, wide.type);
+  b.drop_unless(wide, masked);
+  const Tensor result = b.cast(soft, type);
+  b.drop_unless(soft, result);
+  return result;
+}
+
+Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
+  const Dimensions& d = b.dims();
+  const Shape shape = shape_of(b);
+  const std::int64_t group = d.latent ? 1 : d.heads / d.kv_heads;
+  const std::int64_t batch = shape.batch * shape.heads;
+  const Tensor keys = repeat_heads(b, k, group), values = repeat_heads(b, v, group);
+  const Tensor raw = b.matmul("scores", q, keys, shape.seq, shape.seq, shape.head_dim, batch);
+  Tensor scores = b.elementwise("scale", {raw}, raw.numel, raw.type);
+  b.drop(raw);
+  if (d.attention_softcap > 0) scores = soft_cap(b, scores);
+  const Tensor masked = b.add("mask", scores, mask);
+  b.drop(scores);
+  const Tensor soft = probabilities(b, masked, q.type);
+  b.drop(masked);
+  const Tensor weights = b.dropout(soft, d.attention_dropout);
+  b.drop_unless(soft, weights);
+  const Tensor context = b.matmul("context", weights, values, shape.seq, shape.value_dim, shape.seq, batch);
+  const Tensor output = b.elementwise("contiguous", {context}, context.numel, context.type);
+  b.drop(context);
+  b.drop_unless(keys, k);
+  b.drop_unless(values, v);
+  return {output, weights};
+}
+
+}  // namespace
+
+AttentionPath attention_path(const Dimensions& d, const GraphOptions& options, std::int64_t layer) {
+  switch (options.attention) {
+    case AttentionKind::flash: return AttentionPath::flash;
+    case AttentionKind::eager: return AttentionPath::eager;
+    case AttentionKind::sdpa: break;
+  }
+  if (d.attention_softcap > 0) return AttentionPath::eager;  // SDPA has no soft cap
+  const std::int64_t window = window_of(d, layer);
+  const bool needs_mask = d.alibi || (window > 0 && window < options.seq_len);
+  return needs_mask ? AttentionPath::masked : AttentionPath::flash;
+}
+
+Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables) {
+  switch (b.options().implementation) {
+    case Implementation::torchtitan: return rotate_complex(b, states, *tables.cos);
+    case Implementation::liger:
+      if (states.id == states.storage) return rotate_in_place(b, states);
+      break;  // a view is copied first; the copy is what the halves' kernels would make
+    case Implementation::hf:
+    case Implementation::megatron: break;
+  }
+  return rotate_by_halves(b, states, *tables.cos, *tables.sin);
+}
+
+Branch attend(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer,
+              const SharedTables& tables) {
+  switch (attention_path(b.dims(), b.options(), layer)) {
+    case AttentionPath::flash: return {flash_attention(b, q, k, v, layer), std::nullopt};
+    case AttentionPath::masked: return {masked_attention(b, q, k, v, *tables.mask, layer), std::nullopt};
+    case AttentionPath::eager: break;
+  }
+  return eager_attention(b, q, k, v, *tables.mask);
+}
+
+}  // namespace shardsim::graph

@@ -1,0 +1,48 @@
+// The parts of a decoder layer. Internal to model/graph_*.cpp.
+#pragma once
+
+#include <optional>
+
+#include "model/graph_builder.hpp"
+
+namespace shardsim::graph {
+
+/// What all layers share, made once by the model.
+struct SharedTables {
+  std::optional<Tensor> cos, sin;
+  std::optional<Tensor> mask;  ///< [batch, 1, seq, seq], where some layer's attention needs one
+};
+
+/// How one layer computes its attention.
+enum class AttentionPath : std::uint8_t {
+  flash,   ///< causal, no mask, grouped queries natively
+  masked,  ///< SDPA's memory-efficient kernel under a mask; keys and values repeated for every query head
+  eager,   ///< two products with the scores in memory between them
+};
+AttentionPath attention_path(const Dimensions& dims, const GraphOptions& options, std::int64_t layer);
+
+/// What a branch (attention or mlp) hands back to its layer.
+struct Branch {
+  Tensor output;
+  std::optional<Tensor> weights;  ///< eager attention's, which the layer names until it returns
+  bool dropout_done = false;      ///< the branch's module applied the residual dropout itself
+};
+
+Branch attention(GraphBuilder& builder, ModuleId module, std::int64_t layer, const Tensor& x,
+                 const SharedTables& tables);
+/// Attention over projected states: [batch, seq, heads, head_dim] each, already rotated.
+Branch attend(GraphBuilder& builder, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer,
+              const SharedTables& tables);
+Tensor rotate(GraphBuilder& builder, const Tensor& states, const SharedTables& tables);
+
+/// The mlp whose modules are the next children; opt has them in the layer itself.
+Branch mlp(GraphBuilder& builder, Children& children, const Tensor& x);
+Branch experts(GraphBuilder& builder, ModuleId module, const Tensor& x);
+
+/// One decoder layer. The caller names `x` until after the layer has returned.
+Tensor decoder_layer(GraphBuilder& builder, ModuleId module, const Tensor& x, const SharedTables& tables);
+
+/// Loss of `logits`; drops nothing that it was given.
+Tensor cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
+
+}  // namespace shardsim::graph

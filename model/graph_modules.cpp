@@ -1,0 +1,231 @@
+// The leaf modules of the framework: what nn.Linear, the norms, nn.Embedding and the activations run and keep.
+#include <algorithm>
+#include <string_view>
+
+#include "model/core/units.hpp"
+#include "model/graph_builder.hpp"
+
+namespace shardsim::graph {
+
+namespace {
+
+std::string_view local_name(const Module& module) {
+  const std::string_view name = module.name;
+  const std::size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? name : name.substr(dot + 1);
+}
+
+std::int64_t numel_of(const Architecture& architecture, const std::vector<ParameterId>& parameters) {
+  std::int64_t numel = 0;
+  for (const ParameterId id : parameters) numel += architecture.parameter(id).numel;
+  return numel;
+}
+
+double real(std::int64_t count) { return static_cast<double>(count); }
+
+bool computes_norms_in_f32(Family family) {
+  return family == Family::gemma || family == Family::gemma2 || family == Family::gemma3;
+}
+
+}  // namespace
+
+// Autocast keeps one low-precision copy of each trained weight until the root's forward ends; autograd keeps it longer.
+Tensor GraphBuilder::cast_weight(const std::vector<ParameterId>& parameters) {
+  const Tensor copy = make(numel_of(architecture_, parameters), DType::bf16);
+  Operator& op = run("cast_weight", {}, {copy});
+  op.parameters = parameters;
+  const double bytes = real(copy.numel * (size_of(DType::f32) + size_of(DType::bf16)));
+  op.forward.push_back(memory_kernel(DType::bf16, bytes));
+  op.weight_backward.push_back(memory_kernel(DType::f32, bytes));
+  cast_weights_.push_back(copy);
+  return copy;
+}
+
+void GraphBuilder::drop_cast_weights() {
+  for (const Tensor& copy : cast_weights_) drop(copy);
+  cast_weights_.clear();
+}
+
+// Dynamic scaling to fp8, once a tensor and product: a pass for the largest magnitude and a pass that casts.
+void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y) {
+  constexpr double bytes_per_element = 2 + 2 + 1;
+  op.forward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x + w)));
+  op.backward.push_back(memory_kernel(DType::f8, bytes_per_element * real(y + w)));
+  op.weight_backward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x)));
+  op.scratch = x + w;
+  op.backward_scratch = std::max(y + w, y + x);
+}
+
+Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,
+                                const std::vector<ParameterId>& parameters, std::int64_t groups) {
+  const std::int64_t rows = input.numel / in;
+  const std::int64_t rows_each = ceil_div(rows, groups);
+  const Tensor x = lowered(input);
+  const Tensor y = make(rows * out, x.type);
+  const bool fp8 = options_.precision == Precision::fp8_mixed && x.type != DType::f32 && out != dims().vocab;
+  const DType type = fp8 ? DType::f8 : x.type;
+  Operator* op = nullptr;
+  if (autocasts()) {
+    const Tensor weight = cast_weight(parameters);
+    op = &run(name, {x, weight}, {y}, {x, weight});
+  } else {
+    op = &run(name, {x}, {y}, {x});
+    op->parameters = parameters;
+  }
+  if (fp8) count_quantization(*op, x.numel, in * out * groups, y.numel);
+  op->forward.push_back(matmul_kernel(type, rows_each, out, in, groups));
+  if (needs_gradient(x)) op->backward.push_back(matmul_kernel(type, rows_each, in, out, groups));
+  op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
+  if (numel_of(architecture_, parameters) > in * out * groups) {  // the bias: a sum over rows
+    op->weight_backward.push_back(memory_kernel(y.type, real(y.bytes())));
+  }
+  drop_unless(x, input);
+  return y;
+}
+
+Tensor GraphBuilder::linear(ModuleId id, const Tensor& input) {
+  return call(id, [&] {
+    const Module& module = architecture_.module(id);
+    return projection(local_name(module), input, module.in_features, module.out_features, module.parameters, 1);
+  });
+}
+
+Tensor GraphBuilder::grouped_linear(const std::vector<ModuleId>& experts, const Tensor& input) {
+  const Module& first = architecture_.module(experts.front());
+  std::vector<ParameterId> parameters;
+  for (const ModuleId expert : experts) {
+    const std::vector<ParameterId>& own = architecture_.module(expert).parameters;
+    parameters.insert(parameters.end(), own.begin(), own.end());
+  }
+  return projection(local_name(first), input, first.in_features, first.out_features, parameters,
+                    static_cast<std::int64_t>(experts.size()));
+}
+
+Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
+  return call(id, [&] {
+    const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
+    // A norm without parameters does not occur in these families, but its width would still be the row.
+    const std::int64_t width = parameters.empty() ? dims().hidden : architecture_.parameter(parameters.front()).numel;
+    const std::int64_t rows = input.numel / width;
+    if (dims().norm == NormKind::layer || fused_norms()) return fused_norm(parameters, input, rows);
+    return rms_norm(parameters, input, rows);
+  });
+}
+
+// One kernel that keeps its input and the statistics of each row: mean and 1/std, or 1/rms alone.
+Tensor GraphBuilder::fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows) {
+  const Tensor x = autocasts() ? cast(input, DType::f32) : input;
+  const Tensor y = make(x.numel, x.type);
+  const std::int64_t statistics_per_row = dims().norm == NormKind::layer ? 2 : 1;
+  const Tensor statistics = make(rows * statistics_per_row, DType::f32, false);
+  Operator& op = run(dims().norm == NormKind::layer ? "layer_norm" : "rms_norm", {x}, {y, statistics},
+                     {x, statistics});
+  op.parameters = parameters;
+  op.forward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
+  op.backward.push_back(memory_kernel(x.type, real(2 * x.bytes() + y.bytes())));
+  op.weight_backward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
+  drop(statistics);
+  drop_unless(x, input);
+  return y;
+}
+
+// transformers' module, line by line: to fp32, x * rsqrt(mean(x^2) + eps), back to the input's type, * weight.
+Tensor GraphBuilder::rms_norm(const std::vector<ParameterId>& weight, const Tensor& input, std::int64_t rows) {
+  const Tensor x = cast(input, DType::f32);
+  const Tensor rstd = make(rows, DType::f32);
+  Operator& statistics = run("rstd", {x}, {rstd}, {x, rstd});
+  const double pass = real(x.bytes()), row_pass = real(2 * rstd.bytes());
+  for (const double bytes : {2 * pass, pass, row_pass, row_pass}) {  // pow, mean, + eps, rsqrt
+    statistics.forward.push_back(memory_kernel(DType::f32, bytes));
+  }
+  for (const double bytes : {row_pass, pass, 2 * pass, 3 * pass}) {  // rsqrt, mean spread over the row, 2x, product
+    statistics.backward.push_back(memory_kernel(DType::f32, bytes));
+  }
+  statistics.scratch = x.bytes();
+  statistics.backward_scratch = 2 * x.bytes();
+
+  const Tensor normalized = multiply("normalize", x, rstd);
+  Operator& normalize = graph_.operators.back();
+  normalize.backward.push_back(memory_kernel(DType::f32, 2 * pass));  // the gradient of rstd is summed over the row
+  normalize.backward_scratch = x.bytes();
+  drop(rstd);
+  drop_unless(x, input);
+  const Tensor y = scale_by_weight(weight, normalized, input);
+  drop(normalized);
+  return y;
+}
+
+Tensor GraphBuilder::scale_by_weight(const std::vector<ParameterId>& weight, const Tensor& normalized,
+                                     const Tensor& input) {
+  const bool in_f32 = computes_norms_in_f32(dims().family);
+  const Tensor x = in_f32 ? normalized : cast(normalized, input.type);
+  const Tensor scaled = make(x.numel, promoted(x.type, residual_));
+  Operator& op = run("weight", {x}, {scaled}, {x});
+  op.parameters = weight;
+  op.forward.push_back(memory_kernel(scaled.type, real(x.bytes() + scaled.bytes())));
+  op.backward.push_back(memory_kernel(scaled.type, real(x.bytes() + scaled.bytes())));
+  op.weight_backward.push_back(memory_kernel(scaled.type, real(x.bytes() + 2 * scaled.bytes())));  // product
+  op.weight_backward.push_back(memory_kernel(scaled.type, real(scaled.bytes())));                  // its sum
+  op.backward_scratch = scaled.bytes();
+  drop_unless(x, normalized);
+  if (!in_f32) return scaled;
+  const Tensor y = cast(scaled, input.type);
+  drop_unless(scaled, y);
+  return y;
+}
+
+Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices, std::int64_t rows) {
+  return call(id, [&] {
+    const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
+    const std::int64_t width = architecture_.parameter(parameters.front()).shape.back();
+    const Tensor result = make(rows * width, residual_);
+    const std::string_view name = local_name(architecture_.module(id));
+    Operator& op = indices ? run(name, {*indices}, {result}, {*indices}) : run(name, {}, {result});
+    op.parameters = parameters;
+    op.forward.push_back(memory_kernel(residual_, real(2 * result.bytes())));
+    // The gradient is dense: zero the table, sort the indices, add the rows.
+    const std::int64_t table = numel_of(architecture_, parameters) * size_of(residual_);
+    op.weight_backward.push_back(memory_kernel(residual_, real(table)));
+    op.weight_backward.push_back(memory_kernel(residual_, real(3 * result.bytes())));
+    constexpr std::int64_t sort_buffers = 4;  // keys and positions, in and out, int64
+    op.backward_scratch = sort_buffers * rows * 8;
+    return result;
+  });
+}
+
+Tensor GraphBuilder::activation_function(const Tensor& input) {
+  switch (dims().activation) {
+    case Activation::silu: return elementwise("silu", {input}, input.numel, input.type, {input});
+    case Activation::gelu:
+    case Activation::gelu_tanh: return elementwise("gelu", {input}, input.numel, input.type, {input});
+    case Activation::relu: return saving_result("relu", input, input.type);
+    case Activation::gelu_new: break;
+  }
+  return gelu_new(input);
+}
+
+// 0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3))), composed of Python operators: four tensors are kept.
+Tensor GraphBuilder::gelu_new(const Tensor& x) {
+  const auto chain = [&](std::string_view name, const Tensor& previous) {
+    const Tensor next = elementwise(name, {previous}, previous.numel, previous.type);
+    drop(previous);
+    return next;
+  };
+  const Tensor half = elementwise("half", {x}, x.numel, x.type);
+  const Tensor base = autocasts() ? cast(x, DType::f32) : x;  // pow is on autocast's fp32 list
+  const Tensor cube = elementwise("pow", {base}, base.numel, base.type, {base});
+  drop_unless(base, x);
+  const Tensor scaled_cube = chain("scale", cube);
+  const Tensor sum = add("add", x, scaled_cube);
+  drop(scaled_cube);
+  const Tensor argument = chain("scale", sum);
+  const Tensor tanh = saving_result("tanh", argument, argument.type);
+  drop(argument);
+  const Tensor one_plus = chain("one_plus", tanh);
+  const Tensor result = multiply("product", half, one_plus);
+  drop(half);
+  drop(one_plus);
+  return result;
+}
+
+}  // namespace shardsim::graph

@@ -1,0 +1,65 @@
+#include "sim/cost/collective_time.hpp"
+
+#include <array>
+#include <cmath>
+
+#include "model/core/check.hpp"
+
+namespace shardsim {
+namespace {
+
+// Microseconds, by protocol: NCCL's baseLat and hwLat tables (src/graph/tuning.cc, at 5067397c).
+struct Protocol {
+  double bandwidth_share;
+  double ring_base, tree_base;
+  double nvlink_ring, pcie_ring, network_ring;
+  double nvlink_tree, pcie_tree, network_tree;
+};
+constexpr std::array<Protocol, 3> protocols{{
+    {0.5, 6.6, 6.8, 0.6, 1.0, 2.7, 0.6, 1.0, 5.0},       // LL
+    {0.92, 14.0, 14.0, 1.9, 2.5, 4.0, 1.25, 1.9, 8.5},   // LL128
+    {1.0, 8.4, 8.4, 3.4, 5.7, 14.0, 4.0, 4.0, 14.0},     // Simple
+}};
+constexpr double tree_bandwidth_share = 0.92;
+
+double ring_latency(const Protocol& p, const CollectiveShape& shape, double steps) {
+  const double rounds = steps / static_cast<double>(shape.ranks - 1);
+  const double network_steps = shape.nodes > 1 ? rounds * static_cast<double>(shape.nodes - 1) : 0;
+  const double hop = shape.intra == HopKind::nvlink ? p.nvlink_ring : p.pcie_ring;
+  return p.ring_base + (steps - network_steps) * hop + network_steps * p.network_ring;
+}
+
+double tree_latency(const Protocol& p, const CollectiveShape& shape) {
+  const double per_node = static_cast<double>(shape.ranks) / static_cast<double>(shape.nodes);
+  const double hop = shape.intra == HopKind::nvlink ? p.nvlink_tree : p.pcie_tree;
+  return p.tree_base + 2 * ((per_node - 1) * hop + std::log2(static_cast<double>(shape.nodes)) * p.network_tree);
+}
+
+}  // namespace
+
+CollectiveCost collective_cost(CollectiveKind kind, double total, const CollectiveShape& shape) {
+  if (shape.ranks <= 1) return {};
+  SHARDSIM_CHECK(shape.bandwidth > 0, "a process group has a way to communicate");
+  const double n = static_cast<double>(shape.ranks);
+  const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
+  const double ring_steps = rounds * (n - 1);
+  const double ring_bytes = kind == CollectiveKind::broadcast ? total : total * ring_steps / n;
+
+  double best_seconds = 0;
+  CollectiveCost best;
+  const auto consider = [&](double latency_us, double bytes) {
+    const double seconds = latency_us * 1e-6 + bytes / shape.bandwidth;
+    if (best_seconds > 0 && seconds >= best_seconds) return;
+    best_seconds = seconds;
+    best = {bytes, Time::from_seconds(latency_us * 1e-6)};
+  };
+  for (const Protocol& p : protocols) {
+    consider(ring_latency(p, shape, ring_steps), ring_bytes / p.bandwidth_share);
+    if (kind == CollectiveKind::all_reduce) {
+      consider(tree_latency(p, shape), 2 * total / (p.bandwidth_share * tree_bandwidth_share));
+    }
+  }
+  return best;
+}
+
+}  // namespace shardsim

@@ -1,0 +1,31 @@
+// What the host side costs: the frameworks' Python around the kernels, and the CPU optimizer.
+#pragma once
+
+#include "model/core/units.hpp"
+
+namespace shardsim {
+
+/// Host-thread times of the frameworks' hooks. No profile of these is published with its conditions: all are assumed,
+/// from the order of magnitude of a Python call with a few torch operations (10 to 100 us), and are to be calibrated.
+struct HookTimes {
+  Time autograd_node = Time(3'000'000);        ///< 3 us: the C++ engine between two nodes (assumed)
+  Time ddp_bucket = Time(20'000'000);          ///< 20 us: launching one bucket's all-reduce (assumed)
+  Time zero3_hook = Time(20'000'000);          ///< 20 us: fetch or release of one module (assumed)
+  Time zero_gradient_hook = Time(20'000'000);  ///< 20 us: one gradient's copy into its bucket (assumed)
+  Time fsdp_unshard = Time(150'000'000);       ///< 150 us: pre-forward of one unit (assumed)
+  Time fsdp_reduce = Time(150'000'000);        ///< 150 us: post-backward of one unit (assumed)
+  Time collective = Time(15'000'000);          ///< 15 us: c10d and NCCL enqueue (assumed)
+};
+
+/// DRAM traffic of Adam on the host for one fp32 parameter: reads p, g, m, v (16 B), writes p, m, v (12 B).
+inline constexpr double cpu_adam_bytes = 28;
+/// Unscaling and clipping the fp32 gradient in place before it: read 4, write 4.
+inline constexpr double cpu_unscale_bytes = 8;
+/// fp32 master to 16-bit copy: read 4, write 2, and the written line is read first.
+inline constexpr double cpu_downcast_bytes = 8;
+
+/// Share of a pinned copy's speed that a pageable one reaches: the driver stages it through a bounce buffer with one
+/// more pass over DRAM. Assumed: no clean x86 measurement is published.
+inline constexpr double pageable_copy_fraction = 0.4;
+
+}  // namespace shardsim

@@ -1,0 +1,36 @@
+// How long a kernel runs on a device: a roofline with measured efficiency curves.
+#pragma once
+
+#include "model/core/units.hpp"
+#include "model/operators.hpp"
+#include "sim/topology/device.hpp"
+
+namespace shardsim {
+
+/// Times on one GPU. Matrix products run at the device's peak for their type times the fraction that its curve gives at
+/// their size, or at memory speed where that is slower (Williams et al. 2009, the roofline); fused attention likewise on
+/// its own curves; everything else at the share of memory bandwidth that large elementwise kernels reach. Each kernel
+/// occupies its stream for the device's shortest kernel time on top of that.
+class KernelTimes {
+ public:
+  explicit KernelTimes(const GpuSpec& device) : device_(device) {}
+  Time of(const Kernel& kernel) const;
+  /// A kernel that reads and writes `bytes` of device memory in all.
+  Time of_bytes(double bytes) const;
+  /// Host time to launch one kernel.
+  Time launch() const { return device_.kernel_launch; }
+
+ private:
+  Time matmul(const Kernel& kernel) const;
+  Time attention(const Kernel& kernel) const;
+
+  GpuSpec device_;
+};
+
+/// Peak rate of dense products in `type`: what MFU is measured against.
+FlopRate matmul_peak(const GpuSpec& device, DType type);
+
+/// The curve's fraction at `log10_work`, linear between points, constant beyond the ends. `curve` is not empty.
+double fraction_at(const std::vector<EfficiencyPoint>& curve, double log10_work);
+
+}  // namespace shardsim

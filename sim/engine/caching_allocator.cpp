@@ -1,0 +1,139 @@
+#include "sim/engine/caching_allocator.hpp"
+
+#include <algorithm>
+
+namespace shardsim {
+
+namespace {
+
+constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
+
+// Constants of c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.x.
+constexpr std::int64_t min_block = 512;            // every request is rounded up to a multiple of it
+constexpr std::int64_t largest_small = 1 * MiB;    // requests up to it come from the small pool,
+constexpr std::int64_t small_segment = 2 * MiB;    // from segments of this size
+constexpr std::int64_t least_direct = 10 * MiB;    // requests below it
+constexpr std::int64_t shared_segment = 20 * MiB;  // share segments of this size
+constexpr std::int64_t direct_granule = 2 * MiB;   // larger ones have their own, rounded up to a multiple of it
+
+bool is_large(std::uint32_t pool) { return pool % 2 == 1; }
+
+std::int64_t segment_size(std::int64_t size) {
+  if (size <= largest_small) return small_segment;
+  if (size < least_direct) return shared_segment;
+  return round_up(size, direct_granule);
+}
+
+bool worth_splitting(std::uint32_t pool, std::int64_t remainder) {
+  return is_large(pool) ? remainder > largest_small : remainder >= min_block;
+}
+
+}  // namespace
+
+CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit) : pools_(2 * streams), limit_(limit) {}
+
+CachingAllocator::BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes) {
+  if (bytes == 0) return {};
+  const std::int64_t size = round_up(bytes, min_block);
+  const std::uint32_t pool = static_cast<std::uint32_t>(2 * stream.index() + (size > largest_small ? 1 : 0));
+  BlockId block = take_cached(pool, size);
+  if (!block.valid()) block = new_segment(pool, size);
+  if (worth_splitting(pool, blocks_[block.index()].size - size)) split(block, size);
+  allocated_ += Bytes(blocks_[block.index()].size);
+  return block;
+}
+
+void CachingAllocator::release(BlockId block) {
+  if (!block.valid()) return;
+  allocated_ -= Bytes(blocks_[block.index()].size);
+  const BlockId previous = blocks_[block.index()].previous, next = blocks_[block.index()].next;
+  if (previous.valid() && blocks_[previous.index()].free) {
+    take_free(previous);
+    block = merge(previous, block);
+  }
+  if (next.valid() && blocks_[next.index()].free) {
+    take_free(next);
+    block = merge(block, next);
+  }
+  put_free(block);
+}
+
+CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
+  if (vacant_.empty()) {
+    blocks_.push_back(block);
+    return BlockId(blocks_.size() - 1);
+  }
+  const BlockId id = vacant_.back();
+  vacant_.pop_back();
+  blocks_[id.index()] = block;
+  return id;
+}
+
+CachingAllocator::BlockId CachingAllocator::take_cached(std::uint32_t pool, std::int64_t size) {
+  FreeList& list = pools_[pool];
+  const auto best =
+      std::lower_bound(list.begin(), list.end(), size, [](const Free& f, std::int64_t s) { return f.size < s; });
+  if (best == list.end()) return {};
+  const BlockId block = best->block;
+  list.erase(best);
+  blocks_[block.index()].free = false;
+  return block;
+}
+
+CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size) {
+  const Bytes segment(segment_size(size));
+  if ((reserved_ + segment).value() > limit_) release_cached_segments();
+  reserved_ += segment;
+  const Bytes address = next_address_;
+  next_address_ += segment;
+  return new_block({address.value(), segment.value(), {}, {}, pool, false});
+}
+
+/// Cuts the block to `size`; the rest becomes a free block behind it.
+void CachingAllocator::split(BlockId block, std::int64_t size) {
+  const Block whole = blocks_[block.index()];
+  const BlockId rest = new_block({whole.address + size, whole.size - size, block, whole.next, whole.pool, false});
+  if (whole.next.valid()) blocks_[whole.next.index()].previous = rest;
+  blocks_[block.index()].next = rest;
+  blocks_[block.index()].size = size;
+  put_free(rest);
+}
+
+/// `right` becomes part of `left`, its neighbour below.
+CachingAllocator::BlockId CachingAllocator::merge(BlockId left, BlockId right) {
+  Block& block = blocks_[left.index()];
+  block.size += blocks_[right.index()].size;
+  block.next = blocks_[right.index()].next;
+  if (block.next.valid()) blocks_[block.next.index()].previous = left;
+  vacant_.push_back(right);
+  return left;
+}
+
+void CachingAllocator::put_free(BlockId id) {
+  Block& block = blocks_[id.index()];
+  block.free = true;
+  FreeList& list = pools_[block.pool];
+  const Free entry{block.size, block.address, id};
+  list.insert(std::lower_bound(list.begin(), list.end(), entry), entry);
+}
+
+void CachingAllocator::take_free(BlockId id) {
+  Block& block = blocks_[id.index()];
+  block.free = false;
+  FreeList& list = pools_[block.pool];
+  list.erase(std::lower_bound(list.begin(), list.end(), Free{block.size, block.address, id}));
+}
+
+void CachingAllocator::release_cached_segments() {
+  for (FreeList& list : pools_) {
+    std::erase_if(list, [&](const Free& entry) {
+      const Block& block = blocks_[entry.block.index()];
+      if (block.previous.valid() || block.next.valid()) return false;
+      reserved_ -= Bytes(block.size);
+      vacant_.push_back(entry.block);
+      return true;
+    });
+  }
+}
+
+}  // namespace shardsim

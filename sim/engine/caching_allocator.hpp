@@ -1,0 +1,65 @@
+// PyTorch's caching allocator for device memory, by its rules rather than a factor.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "model/core/units.hpp"
+#include "sim/plan/plan.hpp"
+
+namespace shardsim {
+
+/// Follows c10/cuda/CUDACachingAllocator.cpp with its default settings (no max_split_size, no garbage collection, no
+/// expandable segments). Addresses are those of a device that hands out segments one after the other.
+class CachingAllocator {
+ public:
+  using BlockId = Id<struct BlockTag>;
+
+  /// `limit`: what segments may take of the device before cached ones are given back.
+  CachingAllocator(std::size_t streams, std::int64_t limit);
+
+  /// The smallest cached block of the stream that fits, split where the rules allow, else one from a new segment. When
+  /// that would pass the limit, all wholly free segments are given back first; what is still too much is taken anyway,
+  /// because not fitting is a result. No bytes, no block: the id is not valid.
+  BlockId allocate(StreamId stream, std::int64_t bytes);
+  /// Free at once for its own stream, joined with its free neighbours.
+  void release(BlockId block);
+
+  std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
+  std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
+  std::int64_t reserved() const { return reserved_.value(); }    ///< as torch.cuda.memory_reserved()
+
+ private:
+  struct Block {
+    std::int64_t address = 0;
+    std::int64_t size = 0;
+    BlockId previous, next;  ///< neighbours in the segment
+    std::uint32_t pool = 0;
+    bool free = false;
+  };
+  struct Free {
+    std::int64_t size;
+    std::int64_t address;
+    BlockId block;
+    auto operator<=>(const Free&) const = default;
+  };
+  using FreeList = std::vector<Free>;  ///< by size, then address
+
+  BlockId new_block(const Block& block);
+  BlockId take_cached(std::uint32_t pool, std::int64_t size);
+  BlockId new_segment(std::uint32_t pool, std::int64_t size);
+  void split(BlockId block, std::int64_t size);
+  BlockId merge(BlockId left, BlockId right);
+  void put_free(BlockId block);
+  void take_free(BlockId block);
+  void release_cached_segments();
+
+  std::vector<Block> blocks_;
+  std::vector<BlockId> vacant_;
+  std::vector<FreeList> pools_;  ///< 2 * stream + (0 small, 1 large)
+  std::int64_t limit_;
+  Bytes next_address_, allocated_, reserved_;
+};
+
+}  // namespace shardsim

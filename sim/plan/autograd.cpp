@@ -1,0 +1,322 @@
+#include "sim/plan/autograd.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include "model/core/check.hpp"
+#include "sim/cost/host_time.hpp"
+
+namespace shardsim {
+namespace {
+
+Category category_of(const Value& value) { return value.is_logits ? Category::logits : Category::activations; }
+
+bool is_decoder_layer(const Architecture& architecture, const Module& module) {
+  return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
+}
+
+std::int64_t gradient_bytes(const Value& value) {
+  return value.gradient_bytes >= 0 ? value.gradient_bytes : value.bytes;
+}
+
+}  // namespace
+
+Autograd::Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing,
+                   DType gradient_type, Recorder& recorder, Strategy& strategy)
+    : architecture_(architecture),
+      graph_(graph),
+      checkpointing_(checkpointing),
+      gradient_type_(gradient_type),
+      recorder_(recorder),
+      strategy_(strategy),
+      values_(graph.values.size()),
+      parameter_uses_(architecture.parameters.size(), 0),
+      parameter_gradients_(architecture.parameters.size()) {
+  count_uses();
+  find_layers();
+  order_backward();
+}
+
+void Autograd::count_uses() {
+  for (const Operator& op : graph_.operators) {
+    for (const ParameterId parameter : op.parameters) ++parameter_uses_[parameter.index()];
+  }
+}
+
+// The steps between entering and leaving each decoder layer.
+void Autograd::find_layers() {
+  std::vector<std::uint32_t> written_in(graph_.values.size(), ~0U);
+  std::int32_t layer = -1;
+  for (std::size_t i = 0; i < graph_.forward.size(); ++i) {
+    const Step& step = graph_.forward[i];
+    if (step.kind == Step::Kind::enter || step.kind == Step::Kind::leave) {
+      const Module& module = architecture_.modules[step.index];
+      if (!is_decoder_layer(architecture_, module)) continue;
+      if (step.kind == Step::Kind::enter) {
+        layer = module.layer;
+        layers_.resize(static_cast<std::size_t>(layer) + 1);
+        layers_[static_cast<std::size_t>(layer)].begin = i;
+      } else {
+        layers_[static_cast<std::size_t>(layer)].end = i;
+        layer = -1;
+      }
+    } else if (step.kind == Step::Kind::run && layer >= 0) {
+      LayerRange& range = layers_[static_cast<std::size_t>(layer)];
+      const Operator& op = graph_.operators[step.index];
+      for (const ValueId input : op.inputs) {
+        const bool outside = written_in[input.index()] != static_cast<std::uint32_t>(layer);
+        if (outside && std::find(range.inputs.begin(), range.inputs.end(), input) == range.inputs.end()) {
+          range.inputs.push_back(input);
+        }
+      }
+      for (const ValueId output : op.outputs) written_in[output.index()] = static_cast<std::uint32_t>(layer);
+      if (!op.saved.empty()) {
+        range.last_save = i;
+        range.last_saves_output = std::any_of(op.saved.begin(), op.saved.end(), [&](ValueId saved) {
+          return std::find(op.outputs.begin(), op.outputs.end(), saved) != op.outputs.end();
+        });
+      }
+    }
+  }
+}
+
+// Backward visits what forward visited, in reverse, with two exceptions: modules that compute nothing differentiable
+// (rotary tables) are not visited, and a module whose inputs need no gradient (the embedding) comes after its
+// containers, whose own hooks hang on inputs that need none either.
+void Autograd::order_backward() {
+  std::vector<bool> differentiable(architecture_.modules.size(), false);
+  std::vector<bool> takes_gradient(architecture_.modules.size(), false);
+  std::vector<bool> runs_operators(architecture_.modules.size(), false);
+  const auto mark_up = [&](ModuleId module, std::vector<bool>& flags) {
+    for (ModuleId m = module; m.valid(); m = architecture_.module(m).parent) flags[m.index()] = true;
+  };
+  for (const Operator& op : graph_.operators) {
+    const auto needs = [&](ValueId v) { return graph_.value(v).needs_gradient; };
+    mark_up(op.module, runs_operators);
+    if (std::any_of(op.outputs.begin(), op.outputs.end(), needs)) mark_up(op.module, differentiable);
+    if (std::any_of(op.inputs.begin(), op.inputs.end(), needs)) mark_up(op.module, takes_gradient);
+  }
+  std::vector<BackwardStep> sources;
+  for (auto step = graph_.forward.rbegin(); step != graph_.forward.rend(); ++step) {
+    if (step->kind == Step::Kind::drop) continue;
+    BackwardStep back;
+    back.index = step->index;
+    ModuleId module(step->index);
+    if (step->kind == Step::Kind::run) {
+      const Operator& op = graph_.operators[step->index];
+      module = op.module;
+      if (std::none_of(op.outputs.begin(), op.outputs.end(), [&](ValueId v) { return graph_.value(v).needs_gradient; }))
+        continue;
+    } else {
+      back.kind = step->kind == Step::Kind::leave ? BackwardStep::Kind::enter : BackwardStep::Kind::leave;
+      const bool idle = !runs_operators[module.index()] && architecture_.module(module).kind == ModuleKind::rotary;
+      if (idle || (runs_operators[module.index()] && !differentiable[module.index()])) continue;
+    }
+    const bool source = differentiable[module.index()] && !takes_gradient[module.index()];
+    (source ? sources : backward_order_).push_back(back);
+  }
+  backward_order_.insert(backward_order_.end(), sources.begin(), sources.end());
+}
+
+void Autograd::locate(Phase phase, ModuleId id, const char* verb) {
+  const Module& module = architecture_.module(id);
+  if (is_decoder_layer(architecture_, module)) {
+    recorder_.mark(phase, module.layer, verb);
+  } else if (module.layer < 0 && module.children.empty()) {
+    recorder_.mark(phase, -1, module.name);
+  }
+}
+
+void Autograd::forward() {
+  parameter_uses_left_ = parameter_uses_;
+  recorder_.mark(Phase::forward, -1, "begin");
+  std::int32_t layer = -1;
+  for (const Step& step : graph_.forward) {
+    switch (step.kind) {
+      case Step::Kind::enter: {
+        const ModuleId module(step.index);
+        locate(Phase::forward, module, "forward");
+        strategy_.pre_forward(module);
+        if (checkpointing_ == Checkpointing::full && layer < 0 && architecture_.module(module).layer >= 0) {
+          layer = architecture_.module(module).layer;
+          for (const ValueId input : layers_[static_cast<std::size_t>(layer)].inputs) ++values_[input.index()].owners;
+        }
+        break;
+      }
+      case Step::Kind::leave: {
+        const ModuleId module(step.index);
+        strategy_.post_forward(module);
+        if (is_decoder_layer(architecture_, architecture_.module(module))) {
+          layer = -1;
+          recorder_.mark(Phase::forward, -1, "between layers");
+        }
+        break;
+      }
+      case Step::Kind::run: run_forward(graph_.operators[step.index], layer < 0); break;
+      case Step::Kind::drop: drop(ValueId(step.index)); break;
+    }
+  }
+}
+
+void Autograd::run_forward(const Operator& op, bool saving) {
+  for (const ValueId output : op.outputs) {
+    ValueState& state = values_[output.index()];
+    const Value& value = graph_.value(output);
+    state.owners = 1;
+    state.storage = recorder_.allocate(category_of(value), value.bytes, op.name);
+  }
+  TensorId scratch;
+  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, op.name);
+  for (const Kernel& kernel : op.forward) recorder_.kernel(kernel, op.name);
+  recorder_.reset(scratch);
+  if (saving) keep_saved(op);
+}
+
+void Autograd::keep_saved(const Operator& op) {
+  for (const ValueId saved : op.saved) ++values_[saved.index()].owners;
+}
+
+void Autograd::drop(ValueId value) {
+  ValueState& state = values_[value.index()];
+  SHARDSIM_CHECK(state.owners > 0, "a value is dropped once by each owner");
+  if (--state.owners == 0) recorder_.reset(state.storage);
+}
+
+void Autograd::backward() {
+  recorder_.mark(Phase::backward, -1, "loss");
+  strategy_.begin_backward();
+  for (const BackwardStep& step : backward_order_) {
+    if (step.kind == BackwardStep::Kind::run) {
+      run_backward(graph_.operators[step.index]);
+      continue;
+    }
+    const ModuleId id(step.index);
+    const Module& module = architecture_.module(id);
+    const bool is_layer = is_decoder_layer(architecture_, module);
+    if (step.kind == BackwardStep::Kind::enter) {
+      locate(Phase::backward, id, "backward");
+      const bool checkpointed = is_layer && checkpointing_ == Checkpointing::full;
+      if (checkpointed && !strategy_.hooks_precede_recomputation()) recompute(id);
+      strategy_.pre_backward(id);
+      if (checkpointed && strategy_.hooks_precede_recomputation()) recompute(id);
+    } else {
+      strategy_.post_backward(id);
+      if (!is_layer) continue;
+      if (checkpointing_ == Checkpointing::full) {
+        for (const ValueId input : layers_[static_cast<std::size_t>(module.layer)].inputs) drop(input);
+      }
+      recorder_.mark(Phase::backward, -1, "between layers");
+    }
+  }
+}
+
+// The layer's forward once more, now keeping what backward needs. Its values get fresh storages; the block input is
+// still there. Hooks fire as in the first forward. The operator that saves last need not run, only save, unless it saves
+// what it computes; what Python still holds when recomputation stops there is dropped at once.
+void Autograd::recompute(ModuleId layer) {
+  const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
+  for (std::size_t i = range.begin; i <= range.end; ++i) {
+    const Step& step = graph_.forward[i];
+    switch (step.kind) {
+      case Step::Kind::enter: strategy_.pre_forward(ModuleId(step.index)); break;
+      case Step::Kind::leave: strategy_.post_forward(ModuleId(step.index)); break;
+      case Step::Kind::run:
+        if (i < range.last_save || (i == range.last_save && range.last_saves_output)) {
+          run_forward(graph_.operators[step.index], true);
+        } else if (i == range.last_save) {
+          keep_saved(graph_.operators[step.index]);
+        }
+        break;
+      case Step::Kind::drop: {
+        const ValueId value(step.index);
+        const bool outside = std::find(range.inputs.begin(), range.inputs.end(), value) != range.inputs.end();
+        if (!outside && values_[value.index()].owners > 0) drop(value);
+        break;
+      }
+    }
+  }
+}
+
+void Autograd::release_gradient(std::uint32_t buffer) {
+  if (buffer == no_gradient) return;
+  GradientBuffer& gradient = gradients_[buffer];
+  if (--gradient.owners == 0) recorder_.reset(gradient.storage);
+}
+
+void Autograd::run_backward(const Operator& op) {
+  recorder_.spend(HookTimes{}.autograd_node);
+  std::vector<std::uint32_t> outgoing;
+  for (const ValueId input : op.inputs) {
+    if (!graph_.value(input).needs_gradient) {
+      outgoing.push_back(no_gradient);
+      continue;
+    }
+    if (op.passes_gradient) {
+      const std::uint32_t shared = values_[op.outputs.front().index()].gradient;
+      SHARDSIM_CHECK(shared != no_gradient, "a gradient arrives before its node runs");
+      ++gradients_[shared].owners;
+      outgoing.push_back(shared);
+      continue;
+    }
+    const Value& value = graph_.value(input);
+    gradients_.push_back({recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1});
+    outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
+  }
+  if (!op.passes_gradient) {
+    TensorId scratch;
+    if (op.backward_scratch > 0) scratch = recorder_.allocate(Category::workspace, op.backward_scratch, op.name);
+    for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
+    recorder_.reset(scratch);
+  }
+  std::vector<TensorId> fresh;
+  for (const ParameterId parameter : op.parameters) {
+    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
+    fresh.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
+  }
+  for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
+
+  for (const ValueId output : op.outputs) {
+    release_gradient(values_[output.index()].gradient);
+    values_[output.index()].gradient = no_gradient;
+  }
+  for (const ValueId saved : op.saved) drop(saved);
+
+  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
+    const ParameterId parameter = op.parameters[i];
+    TensorId& sum = parameter_gradients_[parameter.index()];
+    if (sum.valid()) {
+      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(sum)), "grad add");
+      recorder_.release(fresh[i]);
+    } else {
+      sum = fresh[i];
+    }
+    if (--parameter_uses_left_[parameter.index()] == 0) {
+      const TensorId complete = sum;
+      sum = TensorId{};
+      strategy_.gradient_ready(parameter, complete);
+    }
+  }
+  for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
+}
+
+void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
+  if (buffer == no_gradient) return;
+  std::uint32_t& held = values_[value.index()].gradient;
+  if (held == no_gradient) {
+    held = buffer;
+    return;
+  }
+  const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
+  if (gradients_[held].owners > 1) {
+    const TensorId sum = recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
+    gradients_.push_back({sum, 1});
+    recorder_.elementwise(3 * bytes, "grad add");
+    release_gradient(held);
+    held = static_cast<std::uint32_t>(gradients_.size() - 1);
+  } else {
+    recorder_.elementwise(3 * bytes, "grad add");
+  }
+  release_gradient(buffer);
+}
+
+}  // namespace shardsim

@@ -1,0 +1,85 @@
+// Runs a graph forward and backward as PyTorch's eager mode and its autograd engine would, telling the strategy's hooks
+// and recording every kernel, allocation and free in the host thread's order.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/architecture.hpp"
+#include "model/operators.hpp"
+#include "sim/plan/recorder.hpp"
+#include "sim/plan/strategy.hpp"
+#include "sim/request/request.hpp"
+
+namespace shardsim {
+
+/// One micro-step's tape. Rules (torch/csrc/autograd/engine.cpp, input_buffer.cpp, functions/accumulate_grad.h):
+/// - a value's storage lives while Python or a saved variable refers to it;
+/// - a node runs when all gradients of its outputs have been summed; it allocates its inputs' gradients, then its
+///   outputs' gradients and saved variables are dropped;
+/// - gradients that arrive for one tensor are summed in place when the buffer has no other owner;
+/// - a parameter's gradient is complete when its last use has run backward; then the strategy's hook fires at once;
+/// - full checkpointing keeps a decoder layer's inputs only, and runs its forward again before its backward, up to the
+///   last operator that saves something (torch/utils/checkpoint.py, non-reentrant, early stop).
+class Autograd {
+ public:
+  Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing, DType gradient_type,
+           Recorder& recorder, Strategy& strategy);
+
+  void forward();
+  void backward();
+
+ private:
+  struct ValueState {
+    TensorId storage;
+    std::int32_t owners = 0;      ///< Python's reference and one for each saving operator
+    std::uint32_t gradient = no_gradient;
+  };
+  /// A gradient's storage: several values may share one (the two sides of a residual add).
+  struct GradientBuffer {
+    TensorId storage;
+    std::int32_t owners = 0;
+  };
+  static constexpr std::uint32_t no_gradient = ~0U;
+  struct BackwardStep {
+    enum class Kind : std::uint8_t { enter, leave, run } kind = Kind::run;
+    std::uint32_t index = 0;
+  };
+
+  void order_backward();
+  void count_uses();
+  void find_layers();
+  void run_forward(const Operator& op, bool saving);
+  void keep_saved(const Operator& op);
+  void drop(ValueId value);
+  void run_backward(const Operator& op);
+  void receive_gradient(ValueId value, std::uint32_t buffer);
+  void release_gradient(std::uint32_t buffer);
+  void parameter_gradients(const Operator& op);
+  void recompute(ModuleId layer);
+  void locate(Phase phase, ModuleId module, const char* place);
+
+  const Architecture& architecture_;
+  const Graph& graph_;
+  Checkpointing checkpointing_;
+  DType gradient_type_;
+  Recorder& recorder_;
+  Strategy& strategy_;
+
+  std::vector<ValueState> values_;
+  std::vector<GradientBuffer> gradients_;
+  std::vector<BackwardStep> backward_order_;
+  std::vector<std::int32_t> parameter_uses_;       ///< operators that give each parameter a gradient
+  std::vector<std::int32_t> parameter_uses_left_;
+  std::vector<TensorId> parameter_gradients_;
+  /// Of each decoder layer, for checkpointing: the range of its steps in Graph::forward, the values that come from
+  /// outside, and the step after which recomputation may stop.
+  struct LayerRange {
+    std::size_t begin = 0, end = 0, last_save = 0;
+    bool last_saves_output = false;
+    std::vector<ValueId> inputs;
+  };
+  std::vector<LayerRange> layers_;
+};
+
+}  // namespace shardsim

@@ -1,0 +1,108 @@
+#include "sim/plan/cluster.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "model/core/check.hpp"
+#include "sim/cost/host_time.hpp"
+
+namespace shardsim {
+
+Cluster::Cluster(const Topology& topology, const Fold& fold, Plan& plan) : topology_(topology), fold_(fold), plan_(plan) {
+  for (const std::vector<LinkId>& members : fold.links) {
+    const Link& link = topology.links[members.front().index()];
+    plan.links.push_back({link.id, static_cast<std::uint32_t>(members.size()), static_cast<std::uint8_t>(link.kind),
+                          link.bandwidth.bytes_per_second, link.effective().bytes_per_second});
+  }
+  for (const std::vector<HostId>& members : fold.hosts) {
+    const Host& host = topology.hosts[members.front().index()];
+    std::int64_t storage = 0;
+    for (const Storage& volume : topology.storages) {
+      if (volume.host == members.front()) storage += volume.capacity.value();
+    }
+    plan.host_classes.push_back({host.id, static_cast<std::uint32_t>(members.size()), host.memory.value(), storage});
+  }
+  for (std::size_t c = 0; c < fold.devices.size(); ++c) {
+    const DeviceClassId id(c);
+    to_device_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.host_to_device(d); })));
+    to_host_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.device_to_host(d); })));
+    host_memory_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.host_memory(d); })));
+  }
+  if (world() == 1) return;
+  std::vector<DeviceId> all;
+  for (std::size_t d = 0; d < topology.devices.size(); ++d) all.emplace_back(d);
+  describe_group(topology.rings(all));
+}
+
+void Cluster::describe_group(std::span<const Ring> rings) {
+  group_uses_ = write_uses(ring_uses(fold_, topology_, rings));
+  group_.ranks = world();
+  group_.nodes = static_cast<std::int64_t>(topology_.hosts.size());
+  group_.bandwidth = group_uses_.bandwidth;
+  // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
+  group_.intra = HopKind::nvlink;
+  for (std::uint32_t u = group_uses_.begin; u < group_uses_.end; ++u) {
+    const auto kind = static_cast<LinkKind>(plan_.links[plan_.uses[u].link].kind);
+    if (group_.nodes == 1 && kind != LinkKind::nvlink) group_.intra = HopKind::pcie;
+    if (group_.nodes > 1 && kind == LinkKind::memory) group_.intra = HopKind::pcie;
+  }
+}
+
+Cluster::UseRange Cluster::write_uses(std::span<const ClassUse> uses) {
+  UseRange range;
+  range.begin = static_cast<std::uint32_t>(plan_.uses.size());
+  range.bandwidth = std::numeric_limits<double>::infinity();
+  for (const ClassUse& use : uses) {
+    plan_.uses.push_back({static_cast<std::uint32_t>(use.link.index()), use.share});
+    range.bandwidth = std::min(range.bandwidth, plan_.links[use.link.index()].capacity / use.share);
+    range.latency += topology_.links[fold_.links[use.link.index()].front().index()].latency;
+  }
+  range.end = static_cast<std::uint32_t>(plan_.uses.size());
+  return range;
+}
+
+std::uint32_t Cluster::host_class_of(DeviceClassId device_class) const {
+  const DeviceId device = fold_.devices[device_class.index()].front();
+  return static_cast<std::uint32_t>(fold_.class_of_host[topology_.devices[device.index()].host.index()].index());
+}
+
+std::int64_t Cluster::ranks_on_host(DeviceClassId device_class) const {
+  const DeviceId device = fold_.devices[device_class.index()].front();
+  return static_cast<std::int64_t>(topology_.hosts[topology_.devices[device.index()].host.index()].devices.size());
+}
+
+TransferId Cluster::add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants) {
+  Transfer transfer;
+  transfer.bytes = bytes;
+  transfer.latency = latency;
+  transfer.limit = limit;
+  transfer.uses_begin = uses.begin;
+  transfer.uses_end = uses.end;
+  transfer.participants = static_cast<std::uint16_t>(participants);
+  plan_.transfers.push_back(transfer);
+  return TransferId(plan_.transfers.size() - 1);
+}
+
+TransferId Cluster::collective(std::size_t sequence, CollectiveKind kind, double total_bytes) {
+  SHARDSIM_CHECK(world() > 1, "a collective takes several ranks");
+  if (sequence == issued_.size()) {
+    const CollectiveCost cost = collective_cost(kind, total_bytes, group_);
+    issued_.push_back({add(cost.bytes, cost.latency, 0, group_uses_, fold_.devices.size()), kind, total_bytes});
+  }
+  SHARDSIM_CHECK(sequence < issued_.size(), "programs issue their collectives one after the other");
+  const Issued& issued = issued_[sequence];
+  SHARDSIM_CHECK(issued.kind == kind && issued.bytes == total_bytes, "all ranks issue the same collectives in the same order");
+  return issued.transfer;
+}
+
+TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned) {
+  const UseRange& uses = (direction == Direction::to_device ? to_device_ : to_host_)[device_class.index()];
+  const double limit = pinned ? 0 : uses.bandwidth * pageable_copy_fraction;
+  return add(bytes, uses.latency, limit, uses, 1);
+}
+
+TransferId Cluster::host_work(DeviceClassId device_class, double bytes, double limit) {
+  return add(bytes, Time{}, limit, host_memory_[device_class.index()], 1);
+}
+
+}  // namespace shardsim

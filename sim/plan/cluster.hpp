@@ -1,0 +1,64 @@
+// The machine as a plan sees it: classes of equal devices, the process group over all of them, and the routes of copies,
+// written once into the plan's link and use tables.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/cost/collective_time.hpp"
+#include "sim/plan/plan.hpp"
+#include "sim/topology/fold.hpp"
+#include "sim/topology/topology.hpp"
+
+namespace shardsim {
+
+enum class Direction : std::uint8_t { to_device, to_host };
+
+/// One data-parallel process group over all devices, rank r on device r. Programs of different device classes meet in
+/// its collectives: the k-th collective that one program issues is the k-th of every other.
+class Cluster {
+ public:
+  /// Writes `plan.links`, `plan.host_classes` and the uses of every route. `plan` must outlive the cluster.
+  Cluster(const Topology& topology, const Fold& fold, Plan& plan);
+
+  std::int64_t world() const { return static_cast<std::int64_t>(topology_.devices.size()); }
+  const Topology& topology() const { return topology_; }
+  const Fold& fold() const { return fold_; }
+  /// Ranks that share the host, and so its cores, with the class's representative.
+  std::int64_t ranks_on_host(DeviceClassId device_class) const;
+  std::uint32_t host_class_of(DeviceClassId device_class) const;
+
+  /// The `sequence`-th collective of the group; made by the first program that reaches it, joined by the others.
+  TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
+  /// Every member of the class copies `bytes` at once, `host_bytes` of them moved by the host's DRAM on the way for
+  /// pageable memory.
+  TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
+  /// Every member's CPU reads and writes `bytes` of the DRAM next to its device; never faster than `limit` (0: no limit).
+  TransferId host_work(DeviceClassId device_class, double bytes, double limit);
+
+ private:
+  struct UseRange {
+    std::uint32_t begin = 0, end = 0;
+    double bandwidth = 0;  ///< bytes a second when nothing else runs
+    Time latency;
+  };
+  UseRange write_uses(std::span<const ClassUse> uses);
+  TransferId add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants);
+  void describe_group(std::span<const Ring> rings);
+
+  const Topology& topology_;
+  const Fold& fold_;
+  Plan& plan_;
+  std::vector<UseRange> to_device_, to_host_, host_memory_;  ///< by device class
+  UseRange group_uses_;
+  CollectiveShape group_;
+  struct Issued {
+    TransferId transfer;
+    CollectiveKind kind;
+    double bytes;
+  };
+  std::vector<Issued> issued_;
+};
+
+}  // namespace shardsim

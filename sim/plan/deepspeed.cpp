@@ -1,0 +1,65 @@
+#include "sim/plan/deepspeed.hpp"
+
+#include <algorithm>
+
+#include "model/core/units.hpp"
+
+namespace shardsim {
+
+ZeroSizes zero_sizes(Precision precision) {
+  switch (precision) {
+    case Precision::bf16: return {2, 2, true};
+    case Precision::fp32:
+    case Precision::amp_bf16: return {4, 4, false};
+    default: return {2, 4, true};
+  }
+}
+
+std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture) {
+  std::vector<std::vector<ParameterId>> groups(2);
+  for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
+    groups[architecture.parameters[i].shape.size() > 1 ? 0 : 1].emplace_back(i);
+  }
+  if (groups[1].empty()) groups.pop_back();
+  return groups;
+}
+
+std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
+  std::vector<FlatGroup> groups;
+  for (const std::vector<ParameterId>& parameters : parameter_groups(architecture)) {
+    FlatGroup group;
+    group.parameters = parameters;
+    std::int64_t total = 0;
+    for (const ParameterId p : parameters) {
+      group.offset.push_back(total);
+      total += architecture.parameter(p).numel;
+    }
+    group.padded = round_up(total, 2 * world);
+    group.partition = group.padded / world;
+    const std::int64_t begin = rank * group.partition;
+    const std::int64_t end = begin + group.partition;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::int64_t first = std::max(begin, group.offset[i]);
+      const std::int64_t last = std::min(end, group.offset[i] + architecture.parameter(parameters[i]).numel);
+      if (last > first) group.owned.push_back({parameters[i], last - first});
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
+  std::uint64_t role = 0xcbf29ce484222325ULL;
+  const auto mix = [&](std::int64_t value) { role = (role ^ static_cast<std::uint64_t>(value)) * 0x100000001b3ULL; };
+  for (const FlatGroup& group : flat_groups(architecture, rank, world)) {
+    for (const OwnedSlice& slice : group.owned) {
+      mix(slice.elements);
+      mix(architecture.parameter(slice.parameter).numel);
+      mix(static_cast<std::int64_t>(slice.parameter.index()));
+    }
+    mix(-1);
+  }
+  return role;
+}
+
+}  // namespace shardsim

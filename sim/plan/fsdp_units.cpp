@@ -1,0 +1,103 @@
+#include "sim/plan/fsdp_units.hpp"
+
+#include <algorithm>
+
+#include "model/core/units.hpp"
+
+namespace shardsim {
+namespace {
+
+FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64_t rank, std::int64_t world) {
+  const Parameter& parameter = architecture.parameter(id);
+  const std::int64_t rows = parameter.shape.front();
+  const std::int64_t row = parameter.numel / rows;
+  const std::int64_t chunk = ceil_div(rows, world);
+  const std::int64_t begin = std::min(rows, rank * chunk);
+  const std::int64_t end = std::min(rows, begin + chunk);
+  return {id, chunk * row, (end - begin) * row};
+}
+
+class UnitCollector {
+ public:
+  UnitCollector(const Architecture& architecture, std::int64_t rank, std::int64_t world)
+      : architecture_(architecture), rank_(rank), world_(world), taken_(architecture.parameters.size(), false) {}
+
+  void take(FsdpUnit& unit, ModuleId module) {
+    const Module& m = architecture_.module(module);
+    for (const ParameterId id : m.parameters) {
+      if (taken_[id.index()]) continue;
+      taken_[id.index()] = true;
+      unit.parameters.push_back(shard(architecture_, id, rank_, world_));
+    }
+    for (const ModuleId child : m.children) take(unit, child);
+  }
+
+ private:
+  const Architecture& architecture_;
+  std::int64_t rank_, world_;
+  std::vector<bool> taken_;
+};
+
+struct Landmarks {
+  ModuleId embedding, norm, head;
+};
+
+// The input embedding is the first embedding that runs, the head the last module of the root, the final norm the last
+// module before it.
+Landmarks find_landmarks(const Architecture& architecture) {
+  Landmarks found;
+  for (std::size_t i = 0; i < architecture.modules.size(); ++i) {
+    const Module& module = architecture.modules[i];
+    if (module.layer >= 0) continue;
+    if (module.kind == ModuleKind::embedding && !found.embedding.valid()) found.embedding = ModuleId(i);
+    if (module.kind == ModuleKind::norm) found.norm = ModuleId(i);
+    if (module.kind == ModuleKind::linear) found.head = ModuleId(i);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::int64_t FsdpUnit::shard_elements() const {
+  std::int64_t sum = 0;
+  for (const FsdpParameter& parameter : parameters) sum += parameter.shard;
+  return sum;
+}
+
+std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                                 bool reshard_after_forward) {
+  UnitCollector collector(architecture, rank, world);
+  const Landmarks landmarks = find_landmarks(architecture);
+  std::vector<FsdpUnit> units(1);
+  FsdpUnit& root = units.front();
+  root.first = root.last = ModuleId(0);
+  root.reshard_after_forward = false;
+  const auto add = [&](ModuleId first, ModuleId last, bool reshard) {
+    FsdpUnit unit{first, last, {}, reshard};
+    collector.take(unit, first);
+    if (last != first) collector.take(unit, last);
+    units.push_back(std::move(unit));
+  };
+  const bool tied = architecture.dims.tied_embeddings;
+  if (!tied && landmarks.embedding.valid()) add(landmarks.embedding, landmarks.embedding, reshard_after_forward);
+  for (const ModuleId layer : architecture.layer_modules()) add(layer, layer, reshard_after_forward);
+  if (!tied && landmarks.head.valid()) {
+    const ModuleId first = landmarks.norm.valid() ? landmarks.norm : landmarks.head;
+    add(first, landmarks.head, false);
+  }
+  collector.take(units.front(), ModuleId(0));
+  if (units.front().parameters.empty()) units.erase(units.begin());
+  return units;
+}
+
+std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
+  std::uint64_t role = 0xcbf29ce484222325ULL;
+  for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
+    if (architecture.parameters[i].shape.front() % world == 0) continue;
+    const auto local = static_cast<std::uint64_t>(shard(architecture, ParameterId(i), rank, world).local);
+    role = (role ^ local) * 0x100000001b3ULL;
+  }
+  return role;
+}
+
+}  // namespace shardsim

@@ -1,0 +1,38 @@
+// Which parameters FSDP gathers together, and how each is sharded.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/architecture.hpp"
+
+namespace shardsim {
+
+/// One parameter on dimension 0 over N ranks: chunks of ceil(dim0 / N) rows, the last ones short or empty. The stored
+/// shard and the gathered parameter are padded to full chunks (torch/distributed/fsdp/_fully_shard/_fsdp_param.py,
+/// `_init_sharded_param`); optimizer state has the local size.
+struct FsdpParameter {
+  ParameterId id;
+  std::int64_t shard = 0;  ///< elements of a padded chunk
+  std::int64_t local = 0;  ///< elements that this rank really owns
+};
+
+/// One call of fully_shard: hooks run before `first` and after `last` in forward.
+struct FsdpUnit {
+  ModuleId first, last;
+  std::vector<FsdpParameter> parameters;
+  bool reshard_after_forward = true;
+  std::int64_t shard_elements() const;
+};
+
+/// As accelerate (utils/fsdp_utils.py, fsdp2_prepare_model) and torchtitan wrap a transformer: the input embedding, each
+/// decoder layer, and [final norm, lm_head] as one unit that stays gathered; what remains (learned positions) belongs to
+/// the root, which stays gathered too. With tied embeddings the embedding, the norm and the head fall to the root.
+/// Units stand in forward order, the root (if it has parameters) first.
+std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                                 bool reshard_after_forward);
+
+/// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.
+std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);
+
+}  // namespace shardsim

@@ -1,0 +1,87 @@
+#include "sim/plan/make_plan.hpp"
+
+#include <algorithm>
+
+#include "sim/plan/autograd.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+constexpr std::uint16_t simulated_steps = 2;
+/// Up to this many ranks each is planned by itself where ranks own different slices.
+constexpr std::int64_t ranks_planned_apart = 16;
+
+GraphOptions graph_options(const Request& request) {
+  GraphOptions options;
+  options.micro_batch = request.micro_batch;
+  options.seq_len = request.seq_len;
+  options.precision = request.precision;
+  options.attention = request.attention;
+  options.loss = request.loss;
+  options.implementation = request.implementation;
+  return options;
+}
+
+std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& architecture, std::int64_t world,
+                                    Plan& plan) {
+  std::vector<std::uint64_t> roles;
+  if (world > ranks_planned_apart && (request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2)) {
+    // Rank 0 starts with the embedding, the largest tensor that any rank owns a slice of; the others own layers.
+    roles.assign(static_cast<std::size_t>(world), 1);
+    roles.front() = 0;
+    plan.assumptions.push_back("ranks own different slices of the model: rank 0 and rank 1 are simulated, rank 1 for all others");
+    return roles;
+  }
+  for (std::int64_t rank = 0; rank < world; ++rank) roles.push_back(rank_role(request, architecture, rank, world));
+  return roles;
+}
+
+void record_step(const Request& request, std::uint16_t step, Recorder& recorder, Strategy& strategy, Autograd& autograd) {
+  recorder.begin_step(step);
+  for (std::int64_t micro_step = 0; micro_step < request.grad_accum; ++micro_step) {
+    const bool boundary = micro_step + 1 == request.grad_accum;
+    recorder.mark(Phase::forward, -1, "begin");
+    strategy.begin_forward(micro_step, boundary);
+    autograd.forward();
+    autograd.backward();
+    strategy.end_backward();
+  }
+  recorder.mark(Phase::optimizer, -1, "optimizer step");
+  strategy.optimizer_step();
+}
+
+}  // namespace
+
+PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture, Folding folding) {
+  const auto world = static_cast<std::int64_t>(topology.devices.size());
+  check_strategy(request, world);
+  PlannedRun run;
+  Plan& plan = run.plan;
+  plan.steps = simulated_steps;
+  const std::vector<std::uint64_t> roles = roles_of(request, architecture, world, plan);
+  run.fold = folding == Folding::on ? fold_devices(topology, roles) : unfolded(topology);
+  const Fold& fold = run.fold;
+  Cluster cluster(topology, fold, plan);
+  const Graph graph = build_graph(architecture, graph_options(request));
+
+  for (std::size_t c = 0; c < fold.devices.size(); ++c) {
+    Recorder recorder(cluster, DeviceClassId(c), plan);
+    const std::unique_ptr<Strategy> strategy = make_strategy({request, architecture, graph, recorder});
+    // cuBLAS keeps one workspace for the forward thread and one for autograd's.
+    recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
+    recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
+    strategy->initialise();
+    Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder, *strategy);
+    double before = 0;
+    for (std::uint16_t step = 0; step < simulated_steps; ++step) {
+      before = recorder.executed_flops();
+      record_step(request, step, recorder, *strategy, autograd);
+    }
+    run.executed_flops = std::max(run.executed_flops, recorder.executed_flops() - before);
+    plan.programs.push_back(recorder.take());
+  }
+  return run;
+}
+
+}  // namespace shardsim

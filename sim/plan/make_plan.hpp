@@ -1,0 +1,26 @@
+// Request + Topology + Architecture -> Plan.
+#pragma once
+
+#include "model/architecture.hpp"
+#include "sim/plan/plan.hpp"
+#include "sim/request/request.hpp"
+#include "sim/topology/fold.hpp"
+#include "sim/topology/topology.hpp"
+
+namespace shardsim {
+
+/// A plan and what its kernels execute.
+struct PlannedRun {
+  Plan plan;
+  Fold fold;                  ///< which devices, hosts and links the plan's classes stand for
+  double executed_flops = 0;  ///< of one device in the last step, recomputation included
+};
+
+enum class Folding : std::uint8_t { on, off };
+
+/// Records the program of each class of equal ranks: two training steps, the first without optimizer states, prefetch
+/// trace or rebuilt buckets, the second steady. Throws InputError where the strategy makes no sense on the topology.
+PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
+                     Folding folding = Folding::on);
+
+}  // namespace shardsim

@@ -1,0 +1,160 @@
+#include "sim/plan/parameter_coordinator.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "model/core/check.hpp"
+
+namespace shardsim {
+namespace {
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::min();
+}
+
+ParameterCoordinator::ParameterCoordinator(const Architecture& architecture, const CoordinatorConfig& config,
+                                           Actions actions)
+    : architecture_(architecture),
+      config_(config),
+      actions_(std::move(actions)),
+      persistent_(architecture.parameters.size()),
+      status_(architecture.parameters.size(), Status::absent),
+      latest_(architecture.parameters.size(), never),
+      active_(architecture.parameters.size(), 0),
+      queued_(architecture.parameters.size(), false) {
+  for (std::size_t i = 0; i < persistent_.size(); ++i) {
+    persistent_[i] = architecture.parameters[i].numel <= config.persistence_threshold;
+    if (persistent_[i]) status_[i] = Status::available;
+  }
+}
+
+void ParameterCoordinator::begin_micro_step() {
+  for (std::size_t i = 0; i < status_.size(); ++i) {
+    if (status_[i] != Status::in_flight) continue;
+    actions_.await(ParameterId(i));
+    partition(ParameterId(i));
+  }
+  if (mode_ == Mode::record) {
+    uses_.clear();
+    for (std::size_t v = 0; v < order_.size(); ++v) {
+      for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+        uses_.push_back({p, static_cast<std::int64_t>(v)});
+      }
+    }
+    mode_ = Mode::complete;
+  } else if (mode_ == Mode::invalid) {
+    order_.clear();
+    mode_ = Mode::record;
+  }
+  next_use_ = 0;
+  visit_ = 0;
+  gathered_ = 0;
+  std::fill(latest_.begin(), latest_.end(), never);
+}
+
+void ParameterCoordinator::gather(Parameters parameters) {
+  if (parameters.empty()) return;
+  for (const ParameterId p : parameters) {
+    status_[p.index()] = Status::in_flight;
+    gathered_ += numel(p);
+    if (!persistent_[p.index()]) live_ += numel(p);
+  }
+  actions_.gather(parameters);
+}
+
+void ParameterCoordinator::fetch(ModuleId id) {
+  const Module& module = architecture_.module(id);
+  if (mode_ == Mode::complete) {
+    const auto v = static_cast<std::size_t>(visit_);
+    if (v >= order_.size() || order_[v] != id) mode_ = Mode::invalid;
+  }
+  if (mode_ == Mode::record) order_.push_back(id);
+  std::vector<ParameterId> needed;
+  for (const ParameterId p : module.parameters) {
+    if (status_[p.index()] == Status::absent) needed.push_back(p);
+  }
+  gather(needed);
+  for (const ParameterId p : module.parameters) {
+    ++active_[p.index()];
+    if (status_[p.index()] != Status::in_flight) continue;
+    actions_.await(p);
+    status_[p.index()] = Status::available;
+  }
+  actions_.fetched();
+  if (mode_ == Mode::complete) prefetch(id);
+  ++visit_;
+}
+
+// Walks the queue past this module's own uses, then ahead of it. The room is computed anew at every fetch, so the
+// look-ahead grows hook by hook until max_live_parameters are gathered.
+void ParameterCoordinator::prefetch(ModuleId id) {
+  std::size_t fresh = 0;
+  for (const ParameterId p : architecture_.module(id).parameters) fresh += latest_[p.index()] < visit_ ? 1 : 0;
+  while (fresh > 0 && next_use_ < uses_.size()) {
+    const Use& use = uses_[next_use_++];
+    if (latest_[use.parameter.index()] < visit_) --fresh;
+    latest_[use.parameter.index()] = use.visit;
+  }
+  SHARDSIM_CHECK(fresh == 0, "the prefetch queue holds every use of the trace");
+  if (config_.prefetch_bucket <= 0) return;
+  const std::int64_t room = std::min(config_.max_live_parameters - gathered_, config_.prefetch_bucket);
+  std::int64_t taken = 0;
+  std::vector<ParameterId> ahead;
+  while (next_use_ < uses_.size() && taken < room) {
+    const Use& use = uses_[next_use_++];
+    const std::size_t p = use.parameter.index();
+    latest_[p] = std::max(latest_[p], use.visit);
+    if (status_[p] != Status::absent || queued_[p]) continue;
+    queued_[p] = true;
+    ahead.push_back(use.parameter);
+    taken += numel(use.parameter);
+  }
+  for (const ParameterId p : ahead) queued_[p.index()] = false;
+  gather(ahead);
+}
+
+// Used again soon: within max_reuse_distance elements of the trace from here.
+bool ParameterCoordinator::is_kept(ParameterId parameter) const {
+  std::int64_t distance = 0;
+  for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance; ++v) {
+    for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+      if (p == parameter) return true;
+      distance += numel(p);
+    }
+  }
+  return false;
+}
+
+void ParameterCoordinator::release(ModuleId id) {
+  const Module& module = architecture_.module(id);
+  for (const ParameterId p : module.parameters) {
+    --active_[p.index()];
+    bool releases = true;
+    if (mode_ == Mode::complete) {
+      releases = !persistent_[p.index()] && latest_[p.index()] <= visit_ && !is_kept(p);
+    }
+    if (releases && status_[p.index()] == Status::available && active_[p.index()] == 0) partition(p);
+  }
+}
+
+void ParameterCoordinator::partition(ParameterId p) {
+  status_[p.index()] = Status::absent;
+  gathered_ -= numel(p);
+  if (!persistent_[p.index()]) live_ -= numel(p);
+  actions_.release(p);
+}
+
+void ParameterCoordinator::release_all() {
+  for (std::size_t i = 0; i < status_.size(); ++i) {
+    active_[i] = 0;
+    if (status_[i] == Status::absent) continue;
+    if (status_[i] == Status::in_flight) actions_.await(ParameterId(i));
+    partition(ParameterId(i));
+  }
+}
+
+void ParameterCoordinator::mark_persistent_available() {
+  for (std::size_t i = 0; i < status_.size(); ++i) {
+    if (persistent_[i]) status_[i] = Status::available;
+  }
+}
+
+}  // namespace shardsim

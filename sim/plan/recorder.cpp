@@ -1,0 +1,177 @@
+#include "sim/plan/recorder.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/core/check.hpp"
+#include "sim/cost/host_time.hpp"
+
+namespace shardsim {
+
+Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
+    : cluster_(cluster),
+      device_class_(device_class),
+      plan_(plan),
+      device_(cluster.topology().devices[cluster.fold().devices[device_class.index()].front().index()]),
+      rank_(static_cast<std::int64_t>(cluster.fold().devices[device_class.index()].front().index())),
+      times_(device_.spec) {
+  for (const DeviceId member : cluster.fold().devices[device_class.index()]) {
+    program_.devices.push_back(static_cast<std::uint32_t>(member.index()));
+  }
+  const std::uint32_t host_class = cluster.host_class_of(device_class);
+  program_.host_class = host_class;
+  program_.ranks_per_host =
+      static_cast<std::uint32_t>(program_.devices.size()) / plan.host_classes[host_class].count;
+  program_.capacity_bytes = device_.spec.memory.value();
+  program_.outside_bytes = device_.spec.context_memory.value();
+  if (world() > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
+  stream("compute");
+  // Every record() needs a present, even before the first phase begins.
+  mark(Phase::initialisation, -1, "initialisation");
+}
+
+StreamId Recorder::stream(std::string_view name) {
+  for (std::size_t i = 0; i < program_.streams.size(); ++i) {
+    if (program_.streams[i] == name) return StreamId(i);
+  }
+  program_.streams.emplace_back(name);
+  last_.emplace_back();
+  awaited_.emplace_back();
+  return StreamId(program_.streams.size() - 1);
+}
+
+LabelId Recorder::label(std::string_view text) {
+  const auto found = labels_.find(std::string(text));
+  if (found != labels_.end()) return found->second;
+  const auto known = std::find(plan_.labels.begin(), plan_.labels.end(), text);
+  const LabelId id(static_cast<std::size_t>(known - plan_.labels.begin()));
+  if (known == plan_.labels.end()) plan_.labels.emplace_back(text);
+  labels_.emplace(text, id);
+  return id;
+}
+
+TensorId Recorder::allocate(Category category, std::int64_t bytes, std::string_view text, StreamId stream) {
+  program_.tensors.push_back({Pool::device, category, stream, bytes, label(text), layer_});
+  const TensorId id(program_.tensors.size() - 1);
+  program_.instructions.push_back({Instruction::Kind::allocate, static_cast<std::uint32_t>(id.index())});
+  return id;
+}
+
+TensorId Recorder::allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view text) {
+  SHARDSIM_CHECK(pool != Pool::device, "device memory belongs to a stream");
+  program_.tensors.push_back({pool, category, StreamId(0), bytes, label(text), layer_});
+  const TensorId id(program_.tensors.size() - 1);
+  program_.instructions.push_back({Instruction::Kind::allocate, static_cast<std::uint32_t>(id.index())});
+  return id;
+}
+
+void Recorder::release(TensorId tensor) {
+  SHARDSIM_CHECK(tensor.valid(), "only what was allocated can be freed");
+  program_.instructions.push_back({Instruction::Kind::release, static_cast<std::uint32_t>(tensor.index())});
+}
+
+void Recorder::reset(TensorId& tensor) {
+  if (!tensor.valid()) return;
+  release(tensor);
+  tensor = TensorId{};
+}
+
+TaskId Recorder::launch(Task task) {
+  task.phase = phase_;
+  task.step = step_;
+  task.layer = layer_;
+  task.issue = pending_ + times_.launch();
+  pending_ = Time{};
+  auto& awaited = awaited_[task.stream.index()];
+  task.waits_begin = static_cast<std::uint32_t>(program_.waits.size());
+  program_.waits.insert(program_.waits.end(), awaited.begin(), awaited.end());
+  task.waits_end = static_cast<std::uint32_t>(program_.waits.size());
+  awaited.clear();
+  program_.tasks.push_back(task);
+  const TaskId id(program_.tasks.size() - 1);
+  program_.instructions.push_back({Instruction::Kind::launch, static_cast<std::uint32_t>(id.index())});
+  last_[task.stream.index()] = id;
+  return id;
+}
+
+TaskId Recorder::kernel(const Kernel& kernel, std::string_view text, StreamId stream) {
+  flops_executed(kernel.flops);
+  Task task;
+  task.stream = stream;
+  task.label = label(text);
+  task.duration = times_.of(kernel);
+  return launch(task);
+}
+
+TaskId Recorder::elementwise(double bytes, std::string_view text, StreamId stream) {
+  Task task;
+  task.stream = stream;
+  task.label = label(text);
+  task.duration = times_.of_bytes(bytes);
+  return launch(task);
+}
+
+TaskId Recorder::copy(Direction direction, double bytes, bool pinned, std::string_view text, StreamId stream) {
+  Task task;
+  task.kind = TaskKind::copy;
+  task.stream = stream;
+  task.label = label(text);
+  task.transfer = cluster_.copy(device_class_, direction, bytes, pinned);
+  const TaskId id = launch(task);
+  // cudaMemcpyAsync from or to pageable memory returns only when the data has been staged.
+  if (!pinned) synchronize(id);
+  return id;
+}
+
+void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_view text, StreamId stream) {
+  if (world() == 1) return;
+  spend(HookTimes{}.collective);
+  wait(stream, last_collective_);
+  Task task;
+  task.kind = TaskKind::collective;
+  task.stream = stream;
+  task.label = label(text);
+  task.transfer = cluster_.collective(collectives_++, kind, total_bytes);
+  last_collective_ = launch(task);
+}
+
+void Recorder::host_work(double dram_bytes, double limit_bytes_per_second, std::string_view text) {
+  Task task;
+  task.kind = TaskKind::cpu;
+  task.stream = stream("cpu");
+  task.label = label(text);
+  task.transfer = cluster_.host_work(device_class_, dram_bytes, limit_bytes_per_second);
+  synchronize(launch(task));
+}
+
+void Recorder::wait(StreamId stream, TaskId event) {
+  if (!event.valid()) return;
+  // Tasks of one stream are ordered anyway.
+  if (program_.tasks[event.index()].stream == stream) return;
+  auto& awaited = awaited_[stream.index()];
+  for (const TaskId known : awaited) {
+    if (known == event) return;
+  }
+  awaited.push_back(event);
+}
+
+void Recorder::synchronize(TaskId event) {
+  if (!event.valid()) return;
+  program_.instructions.push_back({Instruction::Kind::synchronize, static_cast<std::uint32_t>(event.index())});
+}
+
+void Recorder::synchronize_device() {
+  for (const TaskId event : last_) synchronize(event);
+}
+
+void Recorder::mark(Phase phase, std::int32_t layer, std::string_view place) {
+  phase_ = phase;
+  layer_ = layer;
+  program_.marks.push_back({phase, step_, layer, label(place)});
+  program_.instructions.push_back(
+      {Instruction::Kind::mark, static_cast<std::uint32_t>(program_.marks.size() - 1)});
+}
+
+Program Recorder::take() { return std::move(program_); }
+
+}  // namespace shardsim

@@ -1,0 +1,99 @@
+// Writes one rank's program in the vocabulary of the frameworks: streams that wait for each other, tensors that are
+// allocated and freed by the host thread, kernels, copies and collectives that it launches.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "model/operators.hpp"
+#include "sim/cost/kernel_time.hpp"
+#include "sim/plan/cluster.hpp"
+#include "sim/plan/plan.hpp"
+
+namespace shardsim {
+
+class Recorder {
+ public:
+  /// Records the program of the class's first member. `labels` is shared by all programs of the plan.
+  Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan);
+
+  Cluster& cluster() { return cluster_; }
+  const Device& device() const { return device_; }
+  std::int64_t world() const { return cluster_.world(); }
+  std::int64_t rank() const { return rank_; }
+  std::int64_t ranks_on_host() const { return cluster_.ranks_on_host(device_class_); }
+
+  /// The stream of that name, made on first use. Stream 0 is "compute".
+  StreamId stream(std::string_view name);
+  static constexpr StreamId compute_stream() { return StreamId(0); }
+  LabelId label(std::string_view text);
+
+  TensorId allocate(Category category, std::int64_t bytes, std::string_view label, StreamId stream = compute_stream());
+  TensorId allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view label);
+  void release(TensorId tensor);
+  /// Frees and forgets; an unset id is left alone.
+  void reset(TensorId& tensor);
+  std::int64_t bytes_of(TensorId tensor) const { return program_.tensors[tensor.index()].bytes; }
+
+  /// Python and library time that the host thread spends before its next launch or synchronisation.
+  void spend(Time host) { pending_ += host; }
+  TaskId kernel(const Kernel& kernel, std::string_view label, StreamId stream = compute_stream());
+  /// A kernel that reads and writes `bytes` of device memory.
+  TaskId elementwise(double bytes, std::string_view label, StreamId stream = compute_stream());
+  TaskId copy(Direction direction, double bytes, bool pinned, std::string_view label, StreamId stream);
+  /// Over the process group; collectives of one communicator run one after the other whatever their streams. One rank:
+  /// no task, as NCCL does nothing.
+  void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream);
+  /// Work of the host's cores for this rank, in the host thread: the thread waits for it. `parameters_per_second` bounds
+  /// it where cores do, `dram_bytes` where memory does.
+  void host_work(double dram_bytes, double limit_bytes_per_second, std::string_view label);
+
+  /// The last task queued on a stream: what cudaEventRecord would capture. Unset when there is none.
+  TaskId record(StreamId stream) const { return last_[stream.index()]; }
+  /// The last collective of the process group; unset when there was none.
+  TaskId last_collective() const { return last_collective_; }
+  /// `stream`'s next task waits for `event` too.
+  void wait(StreamId stream, TaskId event);
+  void wait_stream(StreamId waiter, StreamId awaited) { wait(waiter, record(awaited)); }
+  /// The host thread waits.
+  void synchronize(TaskId event);
+  void synchronize_stream(StreamId stream) { synchronize(record(stream)); }
+  void synchronize_device();
+
+  void begin_step(std::uint16_t step) { step_ = step; }
+  std::uint16_t step() const { return step_; }
+  /// From here on the host thread stands in this phase, layer (-1: none) and place.
+  void mark(Phase phase, std::int32_t layer, std::string_view place);
+  Phase phase() const { return phase_; }
+  void flops_executed(double flops) { flops_ += flops; }
+
+  /// Hands the finished program over.
+  Program take();
+  double executed_flops() const { return flops_; }
+
+ private:
+  TaskId launch(Task task);
+
+  Cluster& cluster_;
+  DeviceClassId device_class_;
+  Plan& plan_;
+  const Device& device_;
+  std::int64_t rank_;
+  KernelTimes times_;
+  Program program_;
+  std::unordered_map<std::string, LabelId> labels_;
+  std::vector<TaskId> last_;                  ///< by stream
+  std::vector<std::vector<TaskId>> awaited_;  ///< by stream, for its next task
+  TaskId last_collective_;
+  std::size_t collectives_ = 0;
+  Time pending_;
+  Phase phase_ = Phase::initialisation;
+  std::uint16_t step_ = 0;
+  std::int32_t layer_ = -1;
+  double flops_ = 0;
+};
+
+}  // namespace shardsim

@@ -1,0 +1,329 @@
+// FSDP2: torch.distributed.fsdp.fully_shard (torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py,
+// _fsdp_collectives.py, _fsdp_param.py), wrapped as accelerate and torchtitan wrap: the embedding, each decoder layer,
+// [final norm, lm_head] without resharding after forward, and the rest in the root.
+//
+// Streams: compute; "all-gather copy-in", "all-gather" and "reduce-scatter". Each parameter is sharded on its first
+// dimension, padded to the world size. Units gather in 16 bits from fp32 shards, reduce in fp32 unless told otherwise.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "model/core/check.hpp"
+#include "sim/cost/host_time.hpp"
+#include "sim/plan/adamw.hpp"
+#include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+class Fsdp2 : public Strategy {
+ public:
+  explicit Fsdp2(const StrategyContext& context)
+      : request_(context.request),
+        architecture_(context.architecture),
+        recorder_(context.recorder),
+        original_(keeps_master_weights(context.request.precision) ? DType::f32 : weight_type(context.request.precision)),
+        compute_(gradient_type(context.request.precision)),
+        reduce_(context.request.reduce_dtype.value_or(keeps_master_weights(context.request.precision) ? DType::f32 : compute_)),
+        offload_(context.request.offload.any()),
+        pinned_(context.request.pin_memory.value_or(true)),
+        copy_in_(recorder_.stream("all-gather copy-in")),
+        all_gather_(recorder_.stream("all-gather")),
+        reduce_scatter_(recorder_.stream("reduce-scatter")) {
+    const bool reshard = context.request.kind == StrategyKind::fsdp;
+    for (FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard)) {
+      units_.emplace_back().shape = std::move(unit);
+    }
+    unit_of_parameter_.assign(architecture_.parameters.size(), 0);
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      for (const FsdpParameter& parameter : units_[u].shape.parameters) {
+        unit_of_parameter_[parameter.id.index()] = u;
+        local_elements_.push_back(parameter.local);
+      }
+    }
+  }
+
+  bool hooks_precede_recomputation() const override { return true; }
+
+  void initialise() override {
+    for (const Unit& unit : units_) {
+      for (const FsdpParameter& parameter : unit.shape.parameters) {
+        const std::int64_t bytes = parameter.shard * size_of(original_);
+        if (offload_) {
+          recorder_.allocate_host(host_pool(), Category::weights, bytes, "sharded weight");
+        } else {
+          recorder_.allocate(Category::weights, bytes, "sharded weight");
+        }
+      }
+    }
+    adam_.emplace(recorder_, request_.optimizer_impl, original_, local_elements_);
+  }
+
+  void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {
+    // The gather streams wait for the optimizer step before them.
+    recorder_.wait_stream(copy_in_, Recorder::compute_stream());
+    recorder_.wait_stream(all_gather_, Recorder::compute_stream());
+    forward_order_.clear();
+    in_backward_ = false;
+  }
+
+  void pre_forward(ModuleId module) override {
+    if (in_backward_) return;
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (units_[u].shape.first != module) continue;
+      unshard(u);
+      wait_for_unshard(u);
+    }
+  }
+
+  void post_forward(ModuleId module) override {
+    if (in_backward_) return;
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (units_[u].shape.last != module) continue;
+      if (units_[u].shape.reshard_after_forward) reshard(u);
+      forward_order_.push_back(u);
+    }
+    if (module == ModuleId(0)) drop_kept_gather();
+  }
+
+  void begin_backward() override { in_backward_ = true; }
+
+  void pre_backward(ModuleId module) override {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (units_[u].shape.last != module) continue;
+      unshard(u);
+      wait_for_unshard(u);
+      prefetch_before(u);
+    }
+  }
+
+  void post_backward(ModuleId module) override {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (units_[u].shape.first == module && module != ModuleId(0)) reduce(u);
+    }
+  }
+
+  void gradient_ready(ParameterId parameter, TensorId gradient) override {
+    units_[unit_of_parameter_[parameter.index()]].gradients.push_back(gradient);
+  }
+
+  void end_backward() override {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (!units_[u].gradients.empty() || units_[u].unsharded()) reduce(u);
+    }
+    for (const Unit& unit : units_) recorder_.wait(Recorder::compute_stream(), unit.reduced);
+    recorder_.reset(reduce_input_);
+    for (const TaskId copied : gradients_copied_) recorder_.synchronize(copied);
+    gradients_copied_.clear();
+  }
+
+  void optimizer_step() override {
+    double elements = 0;
+    for (const std::int64_t local : local_elements_) elements += static_cast<double>(local);
+    if (offload_) {
+      create_host_moments();
+      cpu_adam(recorder_, static_cast<std::int64_t>(elements), cpu_unscale_bytes);
+      for (Unit& unit : units_) {
+        for (TensorId& gradient : unit.host_gradients) recorder_.reset(gradient);
+        unit.host_gradients.clear();
+      }
+      return;
+    }
+    clip_gradients(recorder_, elements * static_cast<double>(size_of(original_)), true);
+    adam_->step();
+    for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
+  }
+
+ private:
+  struct Unit {
+    FsdpUnit shape;
+    TensorId gather_output;          ///< while the all-gather runs and until it is copied out
+    TaskId gathered;                 ///< its all-gather
+    std::vector<TensorId> weights;   ///< unsharded parameters
+    std::vector<TensorId> gradients; ///< unsharded, from autograd
+    TensorId sharded_gradient;
+    std::vector<TensorId> host_gradients;
+    TaskId reduced;                  ///< last task of its reduction
+    bool unsharded() const { return !weights.empty(); }
+  };
+
+  Pool host_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
+
+  // foreach_all_gather: cast the shards, copy them into their slot of the output, gather in place.
+  void unshard(std::size_t index) {
+    Unit& unit = units_[index];
+    if (unit.unsharded() || unit.gather_output.valid() || unit.shape.parameters.empty()) return;
+    recorder_.spend(HookTimes{}.fsdp_unshard);
+    const std::int64_t shard_bytes = unit.shape.shard_elements() * size_of(compute_);
+    std::vector<TensorId> inputs;
+    if (offload_) {
+      inputs = upload(unit);
+    } else if (original_ != compute_) {
+      inputs.push_back(recorder_.allocate(Category::buffers, shard_bytes, "all-gather input", copy_in_));
+      recorder_.elementwise(static_cast<double>(shard_bytes + unit.shape.shard_elements() * size_of(original_)), "cast shards",
+                            copy_in_);
+    }
+    unit.gather_output =
+        recorder_.allocate(Category::buffers, shard_bytes * recorder_.world(), "all-gather output", copy_in_);
+    recorder_.elementwise(2.0 * static_cast<double>(shard_bytes), "copy-in", copy_in_);
+    recorder_.wait_stream(all_gather_, copy_in_);
+    recorder_.collective(CollectiveKind::all_gather, static_cast<double>(shard_bytes * recorder_.world()), "all-gather",
+                         all_gather_);
+    unit.gathered = recorder_.world() > 1 ? recorder_.record(all_gather_) : recorder_.record(copy_in_);
+    for (const TensorId input : inputs) recorder_.release(input);
+  }
+
+  // CPUOffloadPolicy: each shard goes up in its own type, then is cast on the device.
+  std::vector<TensorId> upload(const Unit& unit) {
+    std::vector<TensorId> inputs;
+    for (const FsdpParameter& parameter : unit.shape.parameters) {
+      const std::int64_t bytes = parameter.shard * size_of(original_);
+      TensorId uploaded = recorder_.allocate(Category::buffers, bytes, "uploaded shard", copy_in_);
+      recorder_.copy(Direction::to_device, static_cast<double>(bytes), pinned_, "upload shard", copy_in_);
+      if (original_ != compute_) {
+        const std::int64_t cast_bytes = parameter.shard * size_of(compute_);
+        inputs.push_back(recorder_.allocate(Category::buffers, cast_bytes, "all-gather input", copy_in_));
+        recorder_.elementwise(static_cast<double>(bytes + cast_bytes), "cast shards", copy_in_);
+        recorder_.release(uploaded);
+      } else {
+        inputs.push_back(uploaded);
+      }
+    }
+    return inputs;
+  }
+
+  // In forward the previous unit's output is let go first and this one's is kept until the next unit, so that the two
+  // copies overlap; in backward it is freed right after the copy-out.
+  void wait_for_unshard(std::size_t index) {
+    Unit& unit = units_[index];
+    if (!unit.gather_output.valid()) return;
+    if (!in_backward_) drop_kept_gather();
+    recorder_.wait(Recorder::compute_stream(), unit.gathered);
+    for (const FsdpParameter& parameter : unit.shape.parameters) {
+      const std::int64_t bytes = parameter.shard * recorder_.world() * size_of(compute_);
+      unit.weights.push_back(recorder_.allocate(Category::gathered, bytes, "unsharded weight"));
+    }
+    const double bytes = static_cast<double>(unit.shape.shard_elements() * recorder_.world() * size_of(compute_));
+    const TaskId copied = recorder_.elementwise(2 * bytes, "copy-out");
+    if (in_backward_) {
+      recorder_.wait(copy_in_, copied);
+      recorder_.wait(all_gather_, copied);
+      recorder_.reset(unit.gather_output);
+    } else {
+      kept_gather_ = unit.gather_output;
+      kept_copied_ = copied;
+      unit.gather_output = TensorId{};
+    }
+  }
+
+  void drop_kept_gather() {
+    recorder_.wait(copy_in_, kept_copied_);
+    recorder_.wait(all_gather_, kept_copied_);
+    kept_copied_ = TaskId{};
+    recorder_.reset(kept_gather_);
+  }
+
+  void reshard(std::size_t index) {
+    Unit& unit = units_[index];
+    for (const TensorId weight : unit.weights) recorder_.release(weight);
+    unit.weights.clear();
+  }
+
+  // One unit ahead, in reverse order of forward.
+  void prefetch_before(std::size_t index) {
+    const auto here = std::find(forward_order_.begin(), forward_order_.end(), index);
+    if (here == forward_order_.begin() || here == forward_order_.end()) return;
+    unshard(*(here - 1));
+  }
+
+  void reduce(std::size_t index) {
+    Unit& unit = units_[index];
+    reshard(index);
+    if (unit.gradients.empty()) return;
+    recorder_.spend(HookTimes{}.fsdp_reduce);
+    recorder_.wait(Recorder::compute_stream(), reduce_input_read_);
+    recorder_.reset(reduce_input_);
+    const std::int64_t elements = unit.shape.shard_elements() * recorder_.world();
+    const std::int64_t input_bytes = elements * size_of(reduce_);
+    reduce_input_ = recorder_.allocate(Category::buffers, input_bytes, "reduce-scatter input");
+    recorder_.elementwise(static_cast<double>(input_bytes + elements * size_of(compute_)), "chunk-cat");
+    for (const TensorId gradient : unit.gradients) recorder_.release(gradient);
+    unit.gradients.clear();
+    recorder_.wait_stream(reduce_scatter_, Recorder::compute_stream());
+    TensorId output = recorder_.allocate(Category::gradients, unit.shape.shard_elements() * size_of(reduce_),
+                                         "reduce-scatter output", reduce_scatter_);
+    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter", reduce_scatter_);
+    reduce_input_read_ = recorder_.record(reduce_scatter_);
+    if (reduce_ != original_) output = cast_output(unit, output);
+    if (offload_) {
+      download(unit, output);
+    } else if (unit.sharded_gradient.valid()) {
+      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(output)), "accumulate grad", reduce_scatter_);
+      recorder_.release(output);
+    } else {
+      unit.sharded_gradient = output;
+    }
+    unit.reduced = recorder_.record(reduce_scatter_);
+  }
+
+  TensorId cast_output(const Unit& unit, TensorId output) {
+    const std::int64_t bytes = unit.shape.shard_elements() * size_of(original_);
+    const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", reduce_scatter_);
+    recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", reduce_scatter_);
+    recorder_.release(output);
+    return cast;
+  }
+
+  // The first micro-step's shards go down without blocking; later ones block and are added on the CPU.
+  void download(Unit& unit, TensorId output) {
+    const bool accumulating = !unit.host_gradients.empty();
+    for (const FsdpParameter& parameter : unit.shape.parameters) {
+      const std::int64_t bytes = parameter.shard * size_of(original_);
+      const TensorId landed = recorder_.allocate_host(host_pool(), Category::gradients, bytes, "sharded grad");
+      const TaskId copied = recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", reduce_scatter_);
+      if (accumulating) {
+        recorder_.synchronize(copied);
+        recorder_.host_work(3.0 * static_cast<double>(bytes), 0, "accumulate grad");
+        recorder_.release(landed);
+      } else {
+        unit.host_gradients.push_back(landed);
+        gradients_copied_.push_back(copied);
+      }
+    }
+    recorder_.release(output);
+  }
+
+  void create_host_moments() {
+    if (host_moments_) return;
+    host_moments_ = true;
+    for (const std::int64_t local : local_elements_) {
+      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * local * size_of(original_), "moments");
+    }
+  }
+
+  const Request& request_;
+  const Architecture& architecture_;
+  Recorder& recorder_;
+  DType original_, compute_, reduce_;
+  bool offload_, pinned_;
+  StreamId copy_in_, all_gather_, reduce_scatter_;
+  std::vector<Unit> units_;
+  std::vector<std::size_t> unit_of_parameter_;
+  std::vector<std::int64_t> local_elements_;
+  std::optional<AdamW> adam_;
+  std::vector<std::size_t> forward_order_;
+  bool in_backward_ = false;
+  TensorId kept_gather_;      ///< forward: the last unit's all-gather output
+  TaskId kept_copied_;
+  TensorId reduce_input_;     ///< of the last reduction; alive until the next one's copy-in
+  TaskId reduce_input_read_;
+  std::vector<TaskId> gradients_copied_;
+  bool host_moments_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context) { return std::make_unique<Fsdp2>(context); }
+
+}  // namespace shardsim

@@ -1,0 +1,48 @@
+#include "sim/plan/strategies/strategies.hpp"
+
+#include "model/core/error.hpp"
+#include "sim/plan/deepspeed.hpp"
+#include "sim/plan/fsdp_units.hpp"
+
+namespace shardsim {
+
+DType weight_type(Precision precision) {
+  if (precision == Precision::amp_bf16) return DType::f32;
+  return compute_type(precision);
+}
+
+DType gradient_type(Precision precision) { return weight_type(precision); }
+
+std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
+  switch (context.request.kind) {
+    case StrategyKind::single: return make_single(context);
+    case StrategyKind::ddp: return make_ddp(context);
+    case StrategyKind::zero1:
+    case StrategyKind::zero2: return make_zero12(context);
+    case StrategyKind::zero3: return make_zero3(context);
+    case StrategyKind::fsdp:
+    case StrategyKind::fsdp_grad_op: return make_fsdp2(context);
+  }
+  return nullptr;
+}
+
+std::uint64_t rank_role(const Request& request, const Architecture& architecture, std::int64_t rank,
+                        std::int64_t world) {
+  switch (request.kind) {
+    case StrategyKind::zero1:
+    case StrategyKind::zero2: return zero12_role(architecture, rank, world);
+    case StrategyKind::fsdp:
+    case StrategyKind::fsdp_grad_op: return fsdp_role(architecture, rank, world);
+    default: return 0;
+  }
+}
+
+void check_strategy(const Request& request, std::int64_t world) {
+  if (request.kind == StrategyKind::single && world > 1) {
+    throw InputError("strategy single trains on one GPU, the topology has " + std::to_string(world),
+                     "--strategy single --topology " + request.topology,
+                     "a topology of one GPU, or ddp, zero1, zero2, zero3 or fsdp for several");
+  }
+}
+
+}  // namespace shardsim

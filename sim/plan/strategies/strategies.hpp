@@ -1,0 +1,22 @@
+// The strategies' makers, one a file.
+#pragma once
+
+#include <memory>
+
+#include "sim/plan/strategy.hpp"
+
+namespace shardsim {
+
+std::unique_ptr<Strategy> make_single(const StrategyContext& context);
+std::unique_ptr<Strategy> make_ddp(const StrategyContext& context);
+std::unique_ptr<Strategy> make_zero12(const StrategyContext& context);
+std::unique_ptr<Strategy> make_zero3(const StrategyContext& context);
+std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context);
+
+/// The type that parameters are stored in where nothing is sharded: 16 bits under mixed precision (beside an fp32
+/// master), the precision's own otherwise, fp32 under autocast.
+DType weight_type(Precision precision);
+/// The type of the gradients that autograd produces.
+DType gradient_type(Precision precision);
+
+}  // namespace shardsim

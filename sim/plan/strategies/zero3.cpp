@@ -1,0 +1,369 @@
+// ZeRO stage 3 (deepspeed/runtime/zero/stage3.py, partition_parameters.py, parameter_offload.py; deepspeedai/DeepSpeed
+// edaa72212) with DeepSpeed's defaults: overlap_comm on, reduce_bucket_size 5e8, sub_group_size 1e9.
+//
+// Every module's hooks fetch and release through the coordinator, gathers run on the all-gather stream; gradients are
+// copied into one bucket and reduce-scattered on the reduction stream; each micro-step ends with the host waiting for it.
+// The step releases all parameters, takes norms, then goes sub-group by sub-group. With offload the optimizer's states
+// (and the parameters' partitions) live in host memory.
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "sim/cost/host_time.hpp"
+#include "sim/plan/adamw.hpp"
+#include "sim/plan/deepspeed.hpp"
+#include "sim/plan/parameter_coordinator.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+constexpr std::size_t max_reduce_events = 2;
+
+class Zero3 : public Strategy {
+ public:
+  explicit Zero3(const StrategyContext& context)
+      : request_(context.request),
+        architecture_(context.architecture),
+        recorder_(context.recorder),
+        sizes_(zero_sizes(context.request.precision)),
+        pinned_(context.request.pin_memory.value_or(true)),
+        all_gather_(recorder_.stream("all-gather")),
+        reduce_(recorder_.stream("reduce-scatter")),
+        states_(architecture_.parameters.size()),
+        coordinator_(architecture_, CoordinatorConfig{},
+                     {[this](ParameterCoordinator::Parameters p) { gather(p); }, [this](ParameterId p) { await(p); },
+                      [this](ParameterId p) { recorder_.reset(states_[p.index()].weight); },
+                      [this] { recorder_.wait_stream(Recorder::compute_stream(), all_gather_); }}) {
+    make_sub_groups();
+  }
+
+  void initialise() override {
+    for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
+      std::int64_t elements = 0;
+      for (const ParameterId p : group) elements += partition_of(p);
+      place(request_.offload.parameters, pinned_pool(), Category::weights, elements * sizes_.weight, "weight partition");
+      place(request_.offload.optimizer, pinned_pool(), Category::gradients, elements * sizes_.weight, "grad partition");
+    }
+    for (const SubGroup& group : sub_groups_) {
+      if (sizes_.stage3_master) {
+        place(request_.offload.optimizer, Pool::pageable, Category::master_weights, group.elements * sizes_.master,
+              "master partition");
+      }
+      if (request_.offload.optimizer) {
+        recorder_.allocate_host(pinned_pool(), Category::gradients, group.elements * sizes_.master, "fp32 grad partition");
+      }
+    }
+    recorder_.allocate(Category::buffers, config_.reduce_bucket_size * sizes_.weight, "ipg bucket", reduce_);
+    gather_persistent(all_gather_);
+  }
+
+  void begin_forward(std::int64_t micro_step, bool boundary) override {
+    micro_step_ = micro_step;
+    boundary_ = boundary;
+    coordinator_.begin_micro_step();
+  }
+
+  void pre_forward(ModuleId module) override { fetch(module); }
+  void post_forward(ModuleId module) override { release(module); }
+  void pre_backward(ModuleId module) override { fetch(module); }
+  void post_backward(ModuleId module) override { release(module); }
+
+  // reduce_independent_p_g_buckets_and_remove_grads
+  void gradient_ready(ParameterId parameter, TensorId gradient) override {
+    const std::int64_t numel = architecture_.parameter(parameter).numel;
+    recorder_.spend(HookTimes{}.zero_gradient_hook);
+    if (bucket_elements_ > 0 && bucket_elements_ + numel > config_.reduce_bucket_size) flush();
+    recorder_.wait_stream(reduce_, Recorder::compute_stream());
+    if (bucket_elements_ + numel <= config_.reduce_bucket_size) {
+      recorder_.elementwise(2.0 * static_cast<double>(numel * sizes_.weight), "copy to bucket", reduce_);
+      recorder_.release(gradient);
+      gradient = TensorId{};
+    }
+    bucket_.push_back({parameter, gradient});
+    bucket_elements_ += numel;
+  }
+
+  void end_backward() override {
+    flush();
+    recorder_.synchronize_stream(reduce_);
+    reduce_events_.clear();
+  }
+
+  void optimizer_step() override {
+    coordinator_.release_all();
+    norms();
+    for (std::size_t i = 0; i < sub_groups_.size(); ++i) step_sub_group(i);
+    gather_persistent(Recorder::compute_stream());
+    coordinator_.mark_persistent_available();
+  }
+
+ private:
+  struct SubGroup {
+    std::vector<ParameterId> parameters;
+    std::int64_t elements = 0;  ///< of this rank's partitions
+  };
+  /// Parameters gathered by one collective into one flat buffer.
+  struct GatherBucket {
+    std::vector<ParameterId> parameters;
+    TensorId flat;
+    TaskId done;
+    std::size_t waiting = 0;
+    bool rebuilt = false;
+  };
+  struct ParameterState {
+    TensorId weight;  ///< gathered
+    std::size_t bucket = 0;
+  };
+  struct Pending {
+    ParameterId parameter;
+    TensorId gradient;  ///< set where it did not fit into the bucket and keeps its own storage
+  };
+
+  std::int64_t partition_of(ParameterId p) const {
+    return ceil_div(architecture_.parameter(p).numel, recorder_.world());
+  }
+  std::int64_t padded_bytes(ParameterId p) const { return partition_of(p) * recorder_.world() * sizes_.weight; }
+  Pool pinned_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
+  bool gathers() const { return recorder_.world() > 1 || request_.offload.parameters; }
+
+  void place(bool on_host, Pool pool, Category category, std::int64_t bytes, const char* label) {
+    if (on_host) {
+      recorder_.allocate_host(pool, category, bytes, label);
+    } else {
+      recorder_.allocate(category, bytes, label);
+    }
+  }
+
+  // _create_fp16_sub_groups: a group closes once it has reached sub_group_size.
+  void make_sub_groups() {
+    for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
+      bool open = false;
+      for (const ParameterId p : group) {
+        if (!open) sub_groups_.emplace_back();
+        sub_groups_.back().parameters.push_back(p);
+        sub_groups_.back().elements += partition_of(p);
+        open = sub_groups_.back().elements < config_.sub_group_size;
+      }
+    }
+    std::vector<std::int64_t> elements;
+    for (const SubGroup& group : sub_groups_) elements.push_back(group.elements);
+    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32, std::move(elements));
+  }
+
+  void fetch(ModuleId module) {
+    recorder_.spend(HookTimes{}.zero3_hook);
+    coordinator_.fetch(module);
+  }
+  void release(ModuleId module) {
+    recorder_.spend(HookTimes{}.zero3_hook);
+    coordinator_.release(module);
+  }
+
+  // One parameter is gathered in place; several through a flat buffer. One rank alone has nothing to gather: the
+  // parameter is its partition, or a copy of it from host memory.
+  void gather(ParameterCoordinator::Parameters parameters) {
+    if (!gathers()) return;
+    std::int64_t total = 0;
+    for (const ParameterId p : parameters) total += padded_bytes(p);
+    buckets_.push_back({{parameters.begin(), parameters.end()}, {}, {}, parameters.size(), false});
+    GatherBucket& bucket = buckets_.back();
+    for (const ParameterId p : parameters) states_[p.index()].bucket = buckets_.size() - 1;
+    if (recorder_.world() == 1) {
+      for (const ParameterId p : parameters) {
+        states_[p.index()].weight = recorder_.allocate(Category::gathered, padded_bytes(p), "parameter", all_gather_);
+        bucket.done = recorder_.copy(Direction::to_device, static_cast<double>(padded_bytes(p)), pinned_, "upload parameter", all_gather_);
+      }
+      bucket.rebuilt = true;
+      return;
+    }
+    if (parameters.size() == 1) {
+      TensorId& weight = states_[parameters.front().index()].weight;
+      weight = recorder_.allocate(Category::gathered, total, "parameter", all_gather_);
+      bucket.rebuilt = true;
+    } else {
+      bucket.flat = recorder_.allocate(Category::buffers, total, "all-gather flat", all_gather_);
+    }
+    for (const ParameterId p : parameters) upload_partition(p);
+    recorder_.elementwise(2.0 * static_cast<double>(total) / static_cast<double>(recorder_.world()), "copy-in", all_gather_);
+    recorder_.collective(CollectiveKind::all_gather, static_cast<double>(total), "all-gather", all_gather_);
+    bucket.done = recorder_.record(all_gather_);
+  }
+
+  // offload_param: `ds_tensor.to(device)` blocks the host.
+  void upload_partition(ParameterId p) {
+    if (!request_.offload.parameters) return;
+    const std::int64_t bytes = partition_of(p) * sizes_.weight;
+    const TensorId uploaded = recorder_.allocate(Category::buffers, bytes, "uploaded partition", all_gather_);
+    recorder_.synchronize(recorder_.copy(Direction::to_device, static_cast<double>(bytes), pinned_, "upload partition", all_gather_));
+    recorder_.release(uploaded);
+  }
+
+  // The first wait on a bucket rebuilds all of its parameters; the flat buffer goes with its last one.
+  void await(ParameterId p) {
+    if (!gathers()) return;
+    GatherBucket& bucket = buckets_[states_[p.index()].bucket];
+    if (recorder_.world() == 1) recorder_.synchronize(bucket.done);
+    if (!bucket.rebuilt) {
+      bucket.rebuilt = true;
+      for (const ParameterId member : bucket.parameters) {
+        const std::int64_t bytes = padded_bytes(member);
+        states_[member.index()].weight = recorder_.allocate(Category::gathered, bytes, "parameter", all_gather_);
+        recorder_.elementwise(2.0 * static_cast<double>(bytes), "cat", all_gather_);
+      }
+    }
+    if (--bucket.waiting == 0) recorder_.reset(bucket.flat);
+  }
+
+  void gather_persistent(StreamId stream) {
+    if (!gathers()) return;
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      const ParameterId p(i);
+      if (!coordinator_.is_persistent(p)) continue;
+      states_[i].weight = recorder_.allocate(Category::gathered, padded_bytes(p), "persistent parameter", stream);
+      upload_partition(p);
+      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(padded_bytes(p)), "all-gather persistent", stream);
+    }
+    recorder_.wait_stream(Recorder::compute_stream(), stream);
+  }
+
+  // __reduce_and_partition_ipg_grads: an interleaved copy (none for a single divisible tensor), reduce-scatter,
+  // partition.
+  void flush() {
+    if (bucket_.empty()) return;
+    while (reduce_events_.size() > max_reduce_events) {
+      recorder_.synchronize(reduce_events_.front());
+      reduce_events_.pop_front();
+    }
+    recorder_.wait_stream(reduce_, Recorder::compute_stream());
+    std::int64_t total = 0;
+    for (const Pending& pending : bucket_) total += padded_bytes(pending.parameter);
+    const bool divisible = architecture_.parameter(bucket_.front().parameter).numel % recorder_.world() == 0;
+    TensorId interleaved;
+    if (recorder_.world() > 1) {
+      if (bucket_.size() > 1 || !divisible) {
+        interleaved = recorder_.allocate(Category::buffers, total, "reduce-scatter input", reduce_);
+        recorder_.elementwise(2.0 * static_cast<double>(total), "interleave", reduce_);
+      }
+      recorder_.elementwise(2.0 * static_cast<double>(total), "pre-divide", reduce_);
+      recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(total), "reduce-scatter", reduce_);
+    }
+    for (const Pending& pending : bucket_) partition_gradient(pending.parameter);
+    recorder_.reset(interleaved);
+    for (Pending& pending : bucket_) recorder_.reset(pending.gradient);
+    reduce_events_.push_back(recorder_.record(reduce_));
+    bucket_.clear();
+    bucket_elements_ = 0;
+  }
+
+  // partition_grads. In host memory: the reduced slice goes down, comes back up for its norm and its cast (or to be
+  // added to), and at the boundary goes down again in fp32.
+  void partition_gradient(ParameterId p) {
+    const std::int64_t elements = partition_of(p);
+    const std::int64_t bytes = elements * sizes_.weight;
+    const bool first = micro_step_ == 0;
+    if (!request_.offload.optimizer) {
+      recorder_.elementwise((first ? 2.0 : 3.0) * static_cast<double>(bytes), "partition grad", reduce_);
+      return;
+    }
+    const auto copy = [&](Direction direction, std::int64_t amount, const char* label) {
+      recorder_.copy(direction, static_cast<double>(amount), pinned_, label, reduce_);
+    };
+    if (first) copy(Direction::to_host, bytes, "download grad");
+    const TensorId on_device = recorder_.allocate(Category::buffers, bytes, "grad partition", reduce_);
+    copy(Direction::to_device, bytes, "upload grad");
+    if (!first) {
+      recorder_.elementwise(3.0 * static_cast<double>(bytes), "accumulate grad", reduce_);
+      copy(Direction::to_host, bytes, "download grad");
+    }
+    if (boundary_) {
+      const TensorId wide = recorder_.allocate(Category::workspace, 8 * elements, "norm in fp64", reduce_);
+      recorder_.elementwise(static_cast<double>(bytes) + 16.0 * static_cast<double>(elements), "norm", reduce_);
+      recorder_.release(wide);
+      const TensorId cast = recorder_.allocate(Category::buffers, sizes_.master * elements, "fp32 grad", reduce_);
+      recorder_.elementwise(static_cast<double>(bytes + sizes_.master * elements), "cast grad", reduce_);
+      copy(Direction::to_host, sizes_.master * elements, "download fp32 grad");
+      recorder_.release(cast);
+    }
+    recorder_.release(on_device);
+  }
+
+  // One scalar all-reduce and one blocking scalar copy a sub-group.
+  void norms() {
+    for (const SubGroup& group : sub_groups_) {
+      for (const ParameterId p : group.parameters) {
+        if (request_.offload.optimizer) break;
+        const std::int64_t elements = partition_of(p);
+        const TensorId wide = recorder_.allocate(Category::workspace, 8 * elements, "norm in fp64");
+        recorder_.elementwise(static_cast<double>((16 + sizes_.weight) * elements), "norm");
+        recorder_.release(wide);
+      }
+      recorder_.collective(CollectiveKind::all_reduce, 8, "all-reduce norm", Recorder::compute_stream());
+      recorder_.synchronize(recorder_.copy(Direction::to_device, 4, true, "scalar", Recorder::compute_stream()));
+    }
+  }
+
+  void step_sub_group(std::size_t index) {
+    const SubGroup& group = sub_groups_[index];
+    const std::int64_t weight_bytes = group.elements * sizes_.weight;
+    const std::int64_t master_bytes = group.elements * sizes_.master;
+    if (request_.offload.optimizer) {
+      step_on_host(index);
+      return;
+    }
+    TensorId flat = recorder_.allocate(Category::gradients, weight_bytes, "flat grad");
+    recorder_.elementwise(2.0 * static_cast<double>(weight_bytes), "flatten grad");
+    TensorId cast;
+    if (sizes_.master != sizes_.weight) {
+      cast = recorder_.allocate(Category::gradients, master_bytes, "fp32 grad");
+      recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast grad");
+      recorder_.reset(flat);
+    }
+    recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
+    adam_->step_tensor(index);
+    if (sizes_.stage3_master) recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast weights");
+    recorder_.reset(flat);
+    recorder_.reset(cast);
+  }
+
+  void step_on_host(std::size_t index) {
+    const SubGroup& group = sub_groups_[index];
+    if (index >= host_moments_) {
+      host_moments_ = index + 1;
+      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.elements * sizes_.master, "moments");
+    }
+    cpu_adam(recorder_, group.elements, cpu_unscale_bytes + cpu_downcast_bytes);
+    if (request_.offload.parameters) return;
+    // A blocking cross-type copy: converted on the CPU into pageable memory, then sent up.
+    const std::int64_t bytes = group.elements * sizes_.weight;
+    const TensorId staged = recorder_.allocate_host(Pool::pageable, Category::buffers, bytes, "cast weights");
+    recorder_.copy(Direction::to_device, static_cast<double>(bytes), false, "upload weights", Recorder::compute_stream());
+    recorder_.release(staged);
+  }
+
+  const Request& request_;
+  const Architecture& architecture_;
+  Recorder& recorder_;
+  ZeroConfig config_;
+  ZeroSizes sizes_;
+  bool pinned_;
+  StreamId all_gather_, reduce_;
+  std::vector<SubGroup> sub_groups_;
+  std::vector<ParameterState> states_;
+  std::vector<GatherBucket> buckets_;
+  ParameterCoordinator coordinator_;
+  std::optional<AdamW> adam_;
+  std::vector<Pending> bucket_;       ///< gradients waiting to be reduced
+  std::int64_t bucket_elements_ = 0;
+  std::deque<TaskId> reduce_events_;
+  std::size_t host_moments_ = 0;      ///< sub-groups whose moments exist
+  std::int64_t micro_step_ = 0;
+  bool boundary_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_zero3(const StrategyContext& context) { return std::make_unique<Zero3>(context); }
+
+}  // namespace shardsim

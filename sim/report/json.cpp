@@ -1,0 +1,143 @@
+// The contract's JSON: keys are only ever added, and the same report always gives the same bytes.
+#include <nlohmann/json.hpp>
+
+#include "sim/report/grouping.hpp"
+#include "sim/report/report.hpp"
+#include "sim/request/echo.hpp"
+
+namespace shardsim {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t max_links = 64;
+
+Json to_json(const OptionValue& value) {
+  return std::visit(
+      [](const auto& held) -> Json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(held)>, std::monostate>) {
+          return nullptr;
+        } else {
+          return held;
+        }
+      },
+      value);
+}
+
+// Every category has its key, so that a script need not ask which ones occur.
+Json to_json(const Breakdown& breakdown) {
+  Json object = Json::object();
+  for (std::size_t c = 0; c < category_count; ++c) {
+    object[std::string(name_of(static_cast<Category>(c)))] = bytes_of(breakdown, static_cast<Category>(c));
+  }
+  return object;
+}
+
+Json request_json(const Report& report) {
+  Json object = Json::object();
+  for (const auto& [name, value] : echo(report.request)) object[std::string(name)] = to_json(value);
+  object["topology_name"] = report.topology_name;
+  object["device_name"] = report.device_name;
+  object["model_name"] = report.model.name;
+  object["nodes"] = report.nodes;
+  object["ranks"] = report.ranks;
+  object["assumptions"] = report.assumptions;
+  return object;
+}
+
+Json to_json(const ModelReport& model, double states_bytes_per_parameter) {
+  return {{"parameters", model.parameters},
+          {"trainable_parameters", model.trainable_parameters},
+          {"layers", model.layers},
+          {"flops_per_token", model.flops_per_token},
+          {"states_bytes_per_parameter", states_bytes_per_parameter}};
+}
+
+Json to_json(const DeviceReport& device) {
+  Json largest = Json::array();
+  for (const auto& [name, bytes] : device.largest) largest.push_back({{"name", name}, {"bytes", bytes}});
+  return {{"id", device.id},
+          {"count", device.count},
+          {"name", device.name},
+          {"capacity_bytes", device.capacity_bytes},
+          {"peak_allocated_bytes", device.peak_allocated_bytes},
+          {"peak_reserved_bytes", device.peak_reserved_bytes},
+          {"peak_used_bytes", device.peak_used_bytes},
+          {"fits", device.fits},
+          {"at_peak", to_json(device.at_peak)},
+          {"peak_time_s", device.peak_time_s},
+          {"peak_at", device.peak_at},
+          {"largest", largest}};
+}
+
+Json to_json(const HostReport& host) {
+  return {{"id", host.id},
+          {"capacity_bytes", host.capacity_bytes},
+          {"peak_bytes", host.peak_bytes},
+          {"pinned_bytes", host.pinned_bytes},
+          {"at_peak", to_json(host.at_peak)},
+          {"fits", host.fits},
+          {"count", host.count}};
+}
+
+Json to_json(const StorageReport& storage) {
+  return {{"id", storage.id},
+          {"capacity_bytes", storage.capacity_bytes},
+          {"peak_bytes", storage.peak_bytes},
+          {"read_bytes", storage.read_bytes},
+          {"written_bytes", storage.written_bytes}};
+}
+
+Json to_json(const StepReport& step) {
+  return {{"time_s", step.time_s},
+          {"tokens", step.tokens},
+          {"tokens_per_s", step.tokens_per_s},
+          {"tokens_per_s_per_gpu", step.tokens_per_s_per_gpu},
+          {"model_flops", step.model_flops},
+          {"mfu", step.mfu},
+          {"hfu", step.hfu},
+          {"compute_s", step.compute_s},
+          {"exposed_communication_s", step.exposed_communication_s},
+          {"exposed_transfer_s", step.exposed_transfer_s},
+          {"optimizer_s", step.optimizer_s},
+          {"idle_s", step.idle_s}};
+}
+
+Json to_json(const LinkReport& link) {
+  return {{"id", link.id},       {"kind", link.kind},     {"bandwidth_Bps", link.bandwidth_Bps},
+          {"bytes", link.bytes}, {"busy_s", link.busy_s}, {"utilization", link.utilization},
+          {"count", link.count}};
+}
+
+template <class Entry>
+Json array_of(const std::vector<Entry>& entries) {
+  Json array = Json::array();
+  for (const Entry& entry : entries) array.push_back(to_json(entry));
+  return array;
+}
+
+}  // namespace
+
+std::string render_json(const Report& report) {
+  Json object;
+  object["schema"] = "shardsim.report/1";
+  object["request"] = request_json(report);
+  object["fits"] = report.fits;
+  object["model"] = to_json(report.model, report.states_bytes_per_parameter);
+  object["devices"] = array_of(report.devices);
+  object["hosts"] = array_of(report.hosts);
+  object["storage"] = array_of(report.storage);
+  object["step"] = to_json(report.step);
+  object["links"] = array_of(busiest_links(report.links, max_links));
+  object["bottleneck"] = {{"resource", report.bottleneck.resource},
+                          {"share_of_step", report.bottleneck.share_of_step},
+                          {"why", report.bottleneck.why}};
+  object["run"] = nullptr;
+  object["save"] = nullptr;
+  object["warnings"] = report.warnings;
+  // A path may hold bytes that are no UTF-8: they are shown as replaced, never a reason to fail.
+  return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace shardsim

@@ -1,0 +1,206 @@
+#include "sim/report/make_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/operators.hpp"
+#include "sim/cost/kernel_time.hpp"
+#include "sim/report/bottleneck.hpp"
+
+namespace shardsim {
+namespace {
+
+constexpr std::size_t most_entries = 64;  // beyond this, equal devices and links share an entry
+
+Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category) {
+  Breakdown result;
+  for (std::size_t c = 0; c < category_count; ++c) {
+    if (by_category[c] != 0) result.emplace_back(static_cast<Category>(c), by_category[c]);
+  }
+  return result;
+}
+
+std::string_view name_of_phase(Phase phase) {
+  switch (phase) {
+    case Phase::initialisation: return "initialisation";
+    case Phase::forward: return "forward";
+    case Phase::backward: return "backward";
+    case Phase::optimizer: return "optimizer step";
+  }
+  return "";
+}
+
+std::string describe(const Plan& plan, const Mark& mark) {
+  std::string text(name_of_phase(mark.phase));
+  if (mark.layer >= 0) {
+    text += fmt::format(", layer {}", mark.layer);
+  } else if (mark.label.valid() && plan.labels[mark.label.index()] != text) {
+    text += ", " + plan.labels[mark.label.index()];
+  }
+  if (mark.step == 0 && mark.phase != Phase::initialisation) text += " (first step)";
+  return text;
+}
+
+// Model states of one parameter before any sharding.
+double states_bytes(const Request& request) {
+  const double weight = static_cast<double>(size_of(compute_type(request.precision)));
+  if (keeps_master_weights(request.precision)) return weight + weight + 4 + 8;
+  const double stored = request.precision == Precision::amp_bf16 ? 4 : weight;
+  return 4 * stored;
+}
+
+std::string id_range(const std::string& first, const std::string& last) {
+  return first == last ? first : first + "-" + last;
+}
+
+DeviceReport device_report(const Topology& topology, const Plan& plan, const Program& program, const ProgramOutcome& outcome) {
+  const Device& device = topology.devices[program.devices.front()];
+  DeviceReport report;
+  report.name = device.spec.name;
+  report.capacity_bytes = program.capacity_bytes;
+  report.peak_allocated_bytes = outcome.device.allocated;
+  report.peak_reserved_bytes = outcome.device.reserved;
+  report.peak_used_bytes = outcome.device.reserved + program.outside_bytes;
+  report.fits = report.peak_used_bytes <= report.capacity_bytes;
+  report.at_peak = breakdown(outcome.device.by_category);
+  report.peak_time_s = outcome.device.instant.seconds();
+  report.peak_at = describe(plan, program.marks[outcome.device.mark]);
+  for (const TensorId id : outcome.device.largest) {
+    const Tensor& tensor = program.tensors[id.index()];
+    std::string name = plan.labels[tensor.label.index()];
+    if (tensor.layer >= 0) name += fmt::format(", layer {}", tensor.layer);
+    report.largest.emplace_back(std::move(name), tensor.bytes);
+  }
+  return report;
+}
+
+void add_devices(Report& report, const Topology& topology, const Plan& plan, const Outcome& outcome) {
+  const bool apart = topology.devices.size() <= most_entries;
+  std::vector<std::pair<std::uint32_t, DeviceReport>> entries;
+  for (std::size_t p = 0; p < plan.programs.size(); ++p) {
+    const Program& program = plan.programs[p];
+    DeviceReport entry = device_report(topology, plan, program, outcome.programs[p]);
+    report.fits = report.fits && entry.fits;
+    if (!apart) {
+      entry.count = static_cast<std::int64_t>(program.devices.size());
+      entry.id = id_range(topology.devices[program.devices.front()].id, topology.devices[program.devices.back()].id);
+      entries.emplace_back(program.devices.front(), std::move(entry));
+      continue;
+    }
+    for (const std::uint32_t device : program.devices) {
+      entry.id = topology.devices[device].id;
+      entries.emplace_back(device, entry);
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [device, entry] : entries) report.devices.push_back(std::move(entry));
+}
+
+void add_hosts(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome) {
+  const bool apart = topology.hosts.size() <= most_entries;
+  std::vector<std::pair<std::size_t, HostReport>> entries;
+  for (std::size_t h = 0; h < run.plan.host_classes.size(); ++h) {
+    const HostClass& host = run.plan.host_classes[h];
+    const HostOutcome& seen = outcome.hosts[h];
+    const std::vector<HostId>& members = run.fold.hosts[h];
+    HostReport entry;
+    entry.capacity_bytes = host.memory_bytes;
+    entry.peak_bytes = seen.peak;
+    entry.pinned_bytes = seen.pinned_peak;
+    entry.at_peak = breakdown(seen.by_category);
+    entry.fits = entry.peak_bytes <= entry.capacity_bytes;
+    report.fits = report.fits && entry.fits;
+    if (!apart) {
+      entry.count = static_cast<std::int64_t>(members.size());
+      entry.id = id_range(topology.hosts[members.front().index()].id, topology.hosts[members.back().index()].id);
+      entries.emplace_back(members.front().index(), std::move(entry));
+      continue;
+    }
+    for (const HostId member : members) {
+      entry.id = topology.hosts[member.index()].id;
+      entries.emplace_back(member.index(), entry);
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [host, entry] : entries) report.hosts.push_back(std::move(entry));
+}
+
+void add_links(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome) {
+  const bool apart = topology.devices.size() <= most_entries;
+  const double seconds = outcome.step_time.seconds();
+  for (std::size_t l = 0; l < run.plan.links.size(); ++l) {
+    if (outcome.links[l].bytes <= 0) continue;
+    const PlanLink& link = run.plan.links[l];
+    LinkReport entry;
+    entry.kind = std::string(name_of(static_cast<LinkKind>(link.kind)));
+    entry.bandwidth_Bps = link.bandwidth;
+    entry.bytes = std::llround(outcome.links[l].bytes);
+    entry.busy_s = outcome.links[l].busy.seconds();
+    entry.utilization = seconds > 0 ? outcome.links[l].bytes / (link.bandwidth * seconds) : 0;
+    const std::vector<LinkId>& members = run.fold.links[l];
+    if (!apart) {
+      entry.id = link.id;
+      entry.count = link.count;
+      report.links.push_back(std::move(entry));
+      continue;
+    }
+    for (const LinkId member : members) {
+      entry.id = topology.links[member.index()].id;
+      report.links.push_back(entry);
+    }
+  }
+  std::stable_sort(report.links.begin(), report.links.end(),
+                   [](const LinkReport& a, const LinkReport& b) { return a.utilization > b.utilization; });
+}
+
+void add_step(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome, const StepParts& parts) {
+  const Request& request = report.request;
+  StepReport& step = report.step;
+  step.time_s = outcome.step_time.seconds();
+  step.tokens = request.seq_len * request.micro_batch * request.grad_accum * report.ranks;
+  step.compute_s = parts.compute.seconds();
+  step.exposed_communication_s = parts.communication.seconds();
+  step.exposed_transfer_s = parts.transfer.seconds();
+  step.optimizer_s = parts.optimizer.seconds();
+  step.idle_s = parts.idle.seconds();
+  step.model_flops = report.model.flops_per_token * static_cast<double>(step.tokens);
+  if (step.time_s <= 0) return;
+  step.tokens_per_s = static_cast<double>(step.tokens) / step.time_s;
+  step.tokens_per_s_per_gpu = step.tokens_per_s / static_cast<double>(report.ranks);
+  double peak = 0;
+  for (const Device& device : topology.devices) {
+    peak += matmul_peak(device.spec, compute_type(request.precision)).flops_per_second;
+  }
+  if (peak <= 0) return;
+  step.mfu = step.model_flops / (step.time_s * peak);
+  step.hfu = run.executed_flops * static_cast<double>(report.ranks) / (step.time_s * peak);
+}
+
+}  // namespace
+
+Report make_report(const Request& request, const Topology& topology, const Architecture& architecture,
+                   const PlannedRun& run, const Outcome& outcome) {
+  Report report;
+  report.request = request;
+  report.topology_name = topology.name;
+  report.device_name = topology.devices.front().spec.name;
+  report.nodes = static_cast<std::int64_t>(topology.hosts.size());
+  report.ranks = static_cast<std::int64_t>(topology.devices.size());
+  report.model = {architecture.name, architecture.parameter_count(), architecture.parameter_count(),
+                  architecture.dims.layers, model_flops_per_token(architecture, request.seq_len)};
+  report.states_bytes_per_parameter = states_bytes(request);
+  add_devices(report, topology, run.plan, outcome);
+  add_hosts(report, topology, run, outcome);
+  const Program& slowest = run.plan.programs[outcome.slowest];
+  const StepParts parts = split_step(slowest, outcome.programs[outcome.slowest], outcome.step_begin, outcome.step_time);
+  add_step(report, topology, run, outcome, parts);
+  add_links(report, topology, run, outcome);
+  report.bottleneck = find_bottleneck(run.plan, slowest, outcome, parts);
+  report.assumptions = topology.assumptions;
+  report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
+  return report;
+}
+
+}  // namespace shardsim

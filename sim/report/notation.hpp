@@ -1,0 +1,28 @@
+// How the reports write numbers: memory in GiB, bandwidth in GB/s, durations in the unit that suits them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace shardsim {
+
+/// "61.2" (no unit, so that columns can align), in GiB = 2^30 B.
+std::string in_gib(std::int64_t bytes, int decimals = 1);
+/// "600.0 GB/s", 1e9 B a second.
+std::string bandwidth_text(double bytes_per_second);
+/// "1.234 s", "12.34 ms", "5.6 us".
+std::string duration_text(double seconds);
+/// "7.24 G", "125 M", "512": powers of ten.
+std::string count_text(double count);
+/// "13 277": thousands apart.
+std::string grouped_digits(double number);
+/// "45.2 %".
+std::string percent_text(double fraction);
+
+/// A bar of up to `cells` characters for a fraction of 0 to 1 (beyond is cut), in eighths of a cell.
+std::string bar(double fraction, int cells);
+/// Words in lines of up to `width` characters, each indented; the first line by `first` instead.
+std::string wrapped(std::string_view text, std::string_view first, std::string_view indent, std::size_t width = 100);
+
+}  // namespace shardsim

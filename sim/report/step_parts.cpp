@@ -1,0 +1,62 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "sim/report/make_report.hpp"
+
+namespace shardsim {
+namespace {
+
+enum Part : std::uint8_t { compute, optimizer, communication, transfer, part_count };
+
+Part part_of(const Task& task) {
+  switch (task.kind) {
+    case TaskKind::collective: return communication;
+    case TaskKind::copy:
+    case TaskKind::storage_io: return transfer;
+    case TaskKind::cpu: return task.phase == Phase::optimizer ? optimizer : transfer;
+    case TaskKind::compute: break;
+  }
+  if (task.phase == Phase::optimizer) return optimizer;
+  return task.stream.index() == 0 ? compute : communication;
+}
+
+struct Edge {
+  Time instant;
+  std::int8_t change;
+  Part part;
+};
+
+}  // namespace
+
+StepParts split_step(const Program& program, const ProgramOutcome& outcome, Time begin, Time length) {
+  const Time end = begin + length;
+  std::vector<Edge> edges;
+  for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+    const Time from = std::max(outcome.spans[i].start, begin);
+    const Time to = std::min(outcome.spans[i].end, end);
+    if (from >= to) continue;
+    const Part part = part_of(program.tasks[i]);
+    edges.push_back({from, 1, part});
+    edges.push_back({to, -1, part});
+  }
+  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.instant < b.instant; });
+
+  std::array<std::int32_t, part_count> running{};
+  std::array<Time, part_count + 1> spent{};
+  Time now = begin;
+  const auto pass_until = [&](Time instant) {
+    std::size_t part = 0;
+    while (part < part_count && running[part] == 0) ++part;
+    spent[part] += instant - now;
+    now = instant;
+  };
+  for (const Edge& edge : edges) {
+    if (edge.instant > now) pass_until(edge.instant);
+    running[edge.part] += edge.change;
+  }
+  pass_until(end);
+  return {spent[compute], spent[communication], spent[transfer], spent[optimizer], spent[part_count]};
+}
+
+}  // namespace shardsim

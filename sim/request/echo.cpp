@@ -1,0 +1,81 @@
+#include "sim/request/echo.hpp"
+
+#include <fmt/format.h>
+
+#include "sim/request/choices.hpp"
+
+namespace shardsim {
+
+namespace {
+
+OptionValue text_or_none(const std::string& text) {
+  if (text.empty()) return {};
+  return text;
+}
+OptionValue bytes_or_none(const std::optional<Bytes>& bytes) {
+  if (!bytes) return {};
+  return bytes->value();
+}
+template <class Value>
+OptionValue value_or_none(const std::optional<Value>& value) {
+  if (!value) return {};
+  return *value;
+}
+template <class Value, std::size_t count>
+OptionValue word(const std::array<Choice<Value>, count>& choices, Value value) {
+  return std::string(name_in(choices, value));
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& request) {
+  const OptionValue none;
+  return {
+      {"topology", request.topology},
+      {"gpu", text_or_none(request.gpu)},
+      {"model", request.model},
+      {"strategy", request.strategy},
+      {"deepspeed", none},
+      {"accelerate", none},
+      {"seq-len", request.seq_len},
+      {"micro-batch", request.micro_batch},
+      {"grad-accum", request.grad_accum},
+      {"precision", word(precision_choices, request.precision)},
+      {"optimizer", std::string("adamw")},
+      {"peft", std::string("none")},
+      {"lora-rank", none},
+      {"lora-targets", none},
+      {"quantization", none},
+      {"kbit-upcast", none},
+      {"reduce-dtype", request.reduce_dtype ? word(reduce_dtype_choices, *request.reduce_dtype) : none},
+      {"checkpointing", word(checkpointing_choices, request.checkpointing)},
+      {"attention", word(attention_choices, request.attention)},
+      {"loss", word(loss_choices, request.loss)},
+      {"implementation", word(implementation_choices, request.implementation)},
+      {"compile", false},
+      {"optimizer-impl", word(optimizer_impl_choices, request.optimizer_impl)},
+      {"pin-memory", value_or_none(request.pin_memory)},
+      {"allocator", std::string("caching")},
+      {"save", std::string("none")},
+      {"tokens", none},
+      {"examples", none},
+      {"epochs", none},
+      {"host-memory", bytes_or_none(request.host_memory)},
+      {"nvme", bytes_or_none(request.nvme)},
+      {"price", value_or_none(request.price)},
+      {"seed", static_cast<std::int64_t>(request.seed)},
+  };
+}
+
+std::string to_text(const OptionValue& value) {
+  struct Writer {
+    std::string operator()(std::monostate) const { return ""; }
+    std::string operator()(bool on) const { return on ? "on" : "off"; }
+    std::string operator()(std::int64_t number) const { return fmt::format("{}", number); }
+    std::string operator()(double number) const { return fmt::format("{}", number); }
+    std::string operator()(const std::string& text) const { return text; }
+  };
+  return std::visit(Writer{}, value);
+}
+
+}  // namespace shardsim

@@ -1,0 +1,78 @@
+#include "sim/request/option_table.hpp"
+
+#include <array>
+
+namespace shardsim {
+
+namespace {
+
+constexpr std::string_view waiting = "Not simulated yet (only the value in brackets is taken)";
+
+constexpr std::array table = {
+    OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
+               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system or a Graphviz DOT file (required)"},
+    OptionSpec{"Machine", "gpu", 0, "DEVICE", "device for a topology that names none, or to tell variants apart"},
+    OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
+    OptionSpec{"Machine", "nvme", 0, "SIZE", "drives of each node, such as 4TB [the topology's]"},
+    OptionSpec{"Machine", "price", 0, "USD", "US dollars an hour for the whole machine [the topology's]"},
+
+    OptionSpec{"Model and step", "model", 0, "MODEL", "a shipped name or a path to a config.json [llama-2-7b]"},
+    OptionSpec{"Model and step", "seq-len", 0, "N", "tokens in a sequence; 4k means 4096 [4096]"},
+    OptionSpec{"Model and step", "micro-batch", 0, "N", "sequences a device works on at once [1]"},
+    OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
+
+    OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
+               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op; most with -offload, -offload-optimizer or "
+               "-offload-param (required)"},
+    OptionSpec{"Strategy", "precision", 0, "PRECISION",
+               "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},
+    OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
+    OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
+    OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
+    OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
+    OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
+
+    OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
+    OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
+    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
+
+    OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
+    OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},
+    OptionSpec{"Output", "quiet", 'q', "", "no notes and no warnings"},
+    OptionSpec{"Output", "verbose", 'v', "", "more rows: largest tensors, all links, options"},
+    OptionSpec{"Output", "no-color", 0, "", "plain text on a terminal too"},
+
+    OptionSpec{"General", "config", 0, "FILE",
+               "options from a file, 'seq-len = 4096' a line; the command line beats it"},
+    OptionSpec{"General", "threads", 0, "N", "threads to use [all]; the result does not depend on it"},
+    OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
+    OptionSpec{"General", "help", 'h', "", "this text"},
+
+    OptionSpec{waiting, "deepspeed", 0, "FILE", "a DeepSpeed ds_config.json in place of --strategy"},
+    OptionSpec{waiting, "accelerate", 0, "FILE", "an accelerate YAML in place of --strategy"},
+    OptionSpec{waiting, "peft", 0, "METHOD", "parameter-efficient fine-tuning [none]"},
+    OptionSpec{waiting, "lora-rank", 0, "N", "rank of the adapters [16]"},
+    OptionSpec{waiting, "lora-targets", 0, "NAMES", "modules that get adapters, or all-linear"},
+    OptionSpec{waiting, "quantization", 0, "TYPE", "storage of a frozen base under qlora [nf4-dq]"},
+    OptionSpec{waiting, "kbit-upcast", 0, "on|off", "cast what is not quantized to fp32 [on]"},
+    OptionSpec{waiting, "tokens", 0, "N", "length of the whole run"},
+    OptionSpec{waiting, "examples", 0, "N", "length of an epoch"},
+    OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},
+    OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
+    OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
+    OptionSpec{waiting, "save", 0, "KIND", "the checkpoint that follows the step [none]"},
+    OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
+    OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
+};
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() { return table; }
+
+std::vector<std::string> option_names() {
+  std::vector<std::string> names;
+  for (const OptionSpec& option : table) names.emplace_back(option.name);
+  return names;
+}
+
+}  // namespace shardsim

@@ -1,0 +1,34 @@
+// What was written for each option, before it means anything: the common form of every source of options.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shardsim {
+
+/// A value as written, and where: "--seq-len", or "run.cfg:3, seq-len".
+struct OptionText {
+  std::string value;
+  std::string where;
+};
+/// By option name, without the dashes. A switch that is set has the value "on".
+using OptionTexts = std::map<std::string, OptionText, std::less<>>;
+
+/// "on" or "off", or "true", "yes", "false", "no" as YAML files say it; else InputError.
+bool parse_switch(const OptionText& text);
+
+/// The arguments after the verb. An option given twice counts as given last. Throws InputError for unknown options
+/// (with the nearest known ones), missing values and stray arguments.
+OptionTexts read_command_line(const std::vector<std::string>& arguments);
+
+/// A file of `key = value` or `key: value` lines with the same keys; `#` starts a comment, quotes around a value are
+/// dropped. Throws InputError with file and line for an unknown key, a key that stands twice or a line without a value.
+OptionTexts read_config_file(const std::filesystem::path& file);
+
+/// The options by group, as `--help` shows them.
+std::string options_help();
+
+}  // namespace shardsim

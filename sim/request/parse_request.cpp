@@ -1,0 +1,151 @@
+#include "sim/request/parse_request.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "model/core/error.hpp"
+#include "model/core/parse_units.hpp"
+#include "sim/request/choices.hpp"
+#include "sim/request/strategy_name.hpp"
+
+namespace shardsim {
+
+namespace {
+
+/// Calls `use` with the option's text where it was written.
+template <class Use>
+void where_given(const OptionTexts& texts, std::string_view option, Use use) {
+  if (const auto text = texts.find(option); text != texts.end()) use(text->second);
+}
+
+template <class Target>
+void set_text(const OptionTexts& texts, std::string_view option, Target& target) {
+  where_given(texts, option, [&](const OptionText& text) { target = text.value; });
+}
+
+template <class Target, class Value, std::size_t count>
+void set_choice(const OptionTexts& texts, std::string_view option, const std::array<Choice<Value>, count>& choices,
+                Target& target) {
+  where_given(texts, option, [&](const OptionText& text) { target = choose(choices, option, text); });
+}
+
+std::int64_t positive(std::int64_t value, const OptionText& text) {
+  if (value < 1) throw InputError("'" + text.value + "' is not positive", text.where, "a whole number from 1 up");
+  return value;
+}
+
+template <class Target>
+void set_switch(const OptionTexts& texts, std::string_view option, Target& target) {
+  where_given(texts, option, [&](const OptionText& text) { target = parse_switch(text); });
+}
+
+double parse_price(const OptionText& text) {
+  double price = 0;
+  const char* end = text.value.data() + text.value.size();
+  const auto [rest, error] = std::from_chars(text.value.data(), end, price);
+  if (error != std::errc() || rest != end || !std::isfinite(price) || price < 0) {
+    throw InputError("'" + text.value + "' is not a price", text.where, "US dollars an hour, such as 12.5");
+  }
+  return price;
+}
+
+void set_numbers(const OptionTexts& texts, Request& request) {
+  where_given(texts, "seq-len",
+              [&](const OptionText& text) { request.seq_len = positive(parse_length(text.value, text.where), text); });
+  where_given(texts, "micro-batch", [&](const OptionText& text) {
+    request.micro_batch = positive(parse_count(text.value, text.where), text);
+  });
+  where_given(texts, "grad-accum", [&](const OptionText& text) {
+    request.grad_accum = positive(parse_count(text.value, text.where), text);
+  });
+  where_given(texts, "host-memory", [&](const OptionText& text) {
+    request.host_memory = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
+  });
+  where_given(texts, "nvme", [&](const OptionText& text) {
+    request.nvme = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
+  });
+  where_given(texts, "price", [&](const OptionText& text) { request.price = parse_price(text); });
+  where_given(texts, "threads", [&](const OptionText& text) {
+    const std::int64_t threads = positive(parse_count(text.value, text.where), text);
+    if (threads > std::numeric_limits<int>::max()) {
+      throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
+    }
+    request.threads = static_cast<int>(threads);
+  });
+  where_given(texts, "seed", [&](const OptionText& text) {
+    request.seed = static_cast<std::uint64_t>(parse_count(text.value, text.where));
+  });
+}
+
+void set_choices(const OptionTexts& texts, Request& request) {
+  set_choice(texts, "precision", precision_choices, request.precision);
+  set_choice(texts, "reduce-dtype", reduce_dtype_choices, request.reduce_dtype);
+  set_choice(texts, "checkpointing", checkpointing_choices, request.checkpointing);
+  set_choice(texts, "attention", attention_choices, request.attention);
+  set_choice(texts, "loss", loss_choices, request.loss);
+  set_choice(texts, "implementation", implementation_choices, request.implementation);
+  set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
+  set_switch(texts, "pin-memory", request.pin_memory);
+  set_choice(texts, "format", format_choices, request.format);
+}
+
+void set_output(const OptionTexts& texts, Request& request) {
+  set_text(texts, "output", request.output);
+  bool quiet = false;
+  bool verbose = false;
+  bool plain = false;
+  set_switch(texts, "quiet", quiet);
+  set_switch(texts, "verbose", verbose);
+  set_switch(texts, "no-color", plain);
+  if (quiet && verbose) throw InputError("--quiet and --verbose contradict each other", "", "one of them");
+  request.verbosity = quiet ? -1 : verbose ? 1 : 0;
+  request.color = !plain;
+}
+
+void require_machine_and_strategy(const OptionTexts& texts) {
+  const bool topology = texts.contains("topology");
+  const bool strategy = texts.contains("strategy");
+  const std::string example = "for example: shardsim --topology 4xA100 --strategy zero3 (see shardsim --help)";
+  if (!topology && !strategy) throw InputError("--topology and --strategy are missing", "", example);
+  if (!topology) throw InputError("--topology is missing", "", example);
+  if (!strategy) throw InputError("--strategy is missing", "", example);
+}
+
+}  // namespace
+
+Request resolve_request(const OptionTexts& texts) {
+  refuse_unsimulated_options(texts);
+  Request request;
+  set_text(texts, "gpu", request.gpu);
+  set_text(texts, "model", request.model);
+  where_given(texts, "topology", [&](const OptionText& text) {
+    if (text.value.starts_with('@')) throw_not_simulated(text, "4xA100, 2x8xH100, a named system, a DOT file");
+    request.topology = text.value;
+  });
+  where_given(texts, "strategy", [&](const OptionText& text) {
+    const StrategyChoice choice = parse_strategy(text);
+    request.strategy = text.value;
+    request.kind = choice.kind;
+    request.offload = choice.offload;
+  });
+  set_numbers(texts, request);
+  set_choices(texts, request);
+  set_output(texts, request);
+  require_machine_and_strategy(texts);
+  return request;
+}
+
+Request parse_request(const std::vector<std::string>& arguments) {
+  OptionTexts texts = read_command_line(arguments);
+  if (const auto config = texts.find("config"); config != texts.end()) {
+    OptionTexts file = read_config_file(config->second.value);
+    if (texts.contains("quiet")) file.erase("verbose");
+    if (texts.contains("verbose")) file.erase("quiet");
+    // merge() keeps what the command line already says.
+    texts.merge(file);
+  }
+  return resolve_request(texts);
+}
+
+}  // namespace shardsim

@@ -1,0 +1,21 @@
+// "zero3-offload" -> the algorithm and what it keeps in CPU memory.
+#pragma once
+
+#include "sim/request/option_text.hpp"
+#include "sim/request/request.hpp"
+
+namespace shardsim {
+
+struct StrategyChoice {
+  StrategyKind kind = StrategyKind::single;
+  Offload offload;
+};
+
+/// Throws InputError for a name that nobody knows, one that is not simulated yet, and an offload that the runtime
+/// does not have, with the reason.
+StrategyChoice parse_strategy(const OptionText& text);
+
+/// One line on what the strategy does, for `shardsim list strategies -v`; `name` is one of strategy_names().
+std::string describe_strategy(std::string_view name);
+
+}  // namespace shardsim

@@ -1,0 +1,45 @@
+#include "sim/simulate.hpp"
+
+#include <cstdlib>
+
+#include "model/core/check.hpp"
+#include "model/core/error.hpp"
+#include "sim/engine/engine.hpp"
+#include "sim/plan/make_plan.hpp"
+#include "sim/report/make_report.hpp"
+
+namespace shardsim {
+
+DataFolders find_data(const std::filesystem::path& program) {
+  const auto folders = [](const std::filesystem::path& root) { return DataFolders{root / "model/zoo", root / "topologies"}; };
+  const auto exist = [](const DataFolders& data) {
+    return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
+  };
+  if (const char* chosen = std::getenv("SHARDSIM_DATA"); chosen != nullptr && *chosen != '\0') {
+    const DataFolders data = folders(chosen);
+    if (!exist(data)) throw InputError("SHARDSIM_DATA names no data folder", chosen, "a folder with model/zoo and topologies in it");
+    return data;
+  }
+  std::error_code ignored;
+  const std::filesystem::path real = std::filesystem::canonical(program, ignored);
+  const DataFolders installed = folders(real.parent_path().parent_path() / "share/shardsim");
+  if (exist(installed)) return installed;
+  const DataFolders source = folders(SHARDSIM_DATA_DIR);
+  if (exist(source)) return source;
+  throw InputError("the data files are missing", "model/zoo and topologies", "an installed shardsim, or SHARDSIM_DATA set to the source tree");
+}
+
+Scenario load_scenario(const Request& request, const DataFolders& data) {
+  return {load_topology(request.topology, {request.gpu, request.host_memory, request.nvme}, data.topologies),
+          load_architecture(request.model, data.zoo)};
+}
+
+Report simulate(const Request& request, const DataFolders& data) {
+  const Scenario scenario = load_scenario(request, data);
+  const PlannedRun run = make_plan(request, scenario.topology, scenario.architecture);
+  const Outcome outcome = shardsim::run(run.plan);
+  SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
+  return make_report(request, scenario.topology, scenario.architecture, run, outcome);
+}
+
+}  // namespace shardsim

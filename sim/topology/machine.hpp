@@ -1,0 +1,50 @@
+// One node as parts and wires: what a DOT file or a shorthand says, before it is multiplied and routed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/topology/link_type.hpp"
+
+namespace shardsim {
+
+enum class PartKind : std::uint8_t { gpu, pcie_switch, numa, nvswitch, nic, drive };
+
+struct Part {
+  std::string id;
+  PartKind kind = PartKind::gpu;
+  std::string where;          ///< "topologies/x.dot:12: gpu0", for messages
+  std::string device;         ///< gpu, nic, drive; of a numa node: its CPU
+  int count = 1;              ///< nic, drive: alike parts that work as one
+  int cores = 0;              ///< numa; 0: all of the CPU's
+  Bytes memory;               ///< numa
+  Bandwidth memory_bandwidth; ///< numa, datasheet
+};
+
+struct Wire {
+  std::size_t a = 0, b = 0;   ///< indices into Machine::parts
+  LinkType type;
+};
+
+/// Parts in natural order of their ids ("gpu2" before "gpu10").
+struct Machine {
+  std::string name;
+  std::string where;
+  double price_per_hour_usd = 0;
+  double host_power_watts = 0;
+  std::vector<Part> parts;
+  std::vector<Wire> wires;
+
+  std::vector<std::size_t> of_kind(PartKind kind) const;
+};
+
+/// Drops all but the first `count` GPUs.
+void keep_gpus(Machine& machine, std::size_t count);
+/// Throws InputError unless there are GPUs, each reaches a NUMA node, and all NUMA nodes with parts reach one another.
+void check_machine(const Machine& machine);
+
+/// The machine `nodes` times, joined by its NICs through one non-blocking switch. Reads the parts' files.
+Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceCatalog& catalog,
+                        const LinkCatalog& links, const TopologyOptions& options, std::vector<std::string> assumptions);
+
+}  // namespace shardsim

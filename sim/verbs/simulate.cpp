@@ -1,0 +1,53 @@
+// One step, simulated and printed.
+#include "sim/simulate.hpp"
+
+#include "sim/request/option_text.hpp"
+#include "sim/request/parse_request.hpp"
+#include "sim/verbs/output.hpp"
+#include "sim/verbs/verb.hpp"
+
+namespace shardsim {
+
+namespace {
+
+std::string render(const Report& report, const Request& request) {
+  switch (request.format) {
+    case Format::json:
+      return render_json(report);
+    case Format::csv:
+      return render_csv(report);
+    case Format::markdown:
+      return render_markdown(report);
+    case Format::text:
+      break;
+  }
+  return render_text(report, request.color && request.output.empty() && stdout_takes_color());
+}
+
+}  // namespace
+
+ExitStatus run_simulate(const Command& command) {
+  const Request request = parse_request(command.arguments);
+  const Report report = simulate(request, find_data(command.program));
+  if (request.verbosity >= 0) write_remarks("warning", report.warnings);
+  write_result(render(report, request), request.output);
+  return report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;
+}
+
+std::string simulate_help() {
+  return R"(Usage: shardsim [simulate] --topology TOPOLOGY --strategy STRATEGY [options]
+
+Simulates one training step: what fills each device and each host, and where the time goes.
+
+Examples:
+  shardsim --topology 4xA100 --strategy zero3
+  shardsim --topology 1xRTX-4090 --strategy zero2-offload --seq-len 2k --checkpointing full
+  shardsim --topology 2x8xH100 --strategy fsdp --model llama-2-13b --format json -o report.json
+  shardsim --config run.cfg --micro-batch 4
+)" + options_help() +
+         R"(
+Exit status: 0 fits, 1 does not fit (the report is still printed), 2 the request is wrong, 3 a bug.
+)";
+}
+
+}  // namespace shardsim

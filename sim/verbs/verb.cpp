@@ -1,0 +1,67 @@
+#include "sim/verbs/verb.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "model/core/error.hpp"
+#include "model/core/suggest.hpp"
+#include "sim/verbs/output.hpp"
+
+namespace shardsim {
+
+namespace {
+
+constexpr std::array table = {
+    Verb{"simulate", "one training step: does it fit, and how long does it take (the default verb)", run_simulate,
+         simulate_help},
+    Verb{"list", "the models, devices, systems, strategies and other names that options take", run_list, list_help},
+    Verb{"help", "this text, or that of a verb", run_help, general_help},
+    Verb{"version", "the version", run_version, general_help},
+    Verb{"explain", "the arithmetic behind each number"},
+    Verb{"advise", "the least costly change that makes it fit"},
+    Verb{"plan", "which machines to buy or rent"},
+    Verb{"sweep", "many simulations"},
+    Verb{"validate", "predictions against measured runs"},
+    Verb{"calibrate", "fit the efficiencies to measured runs"},
+};
+
+bool asks_for_help(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(),
+                     [](const std::string& a) { return a == "--help" || a == "-h"; });
+}
+
+}  // namespace
+
+std::span<const Verb> verb_table() { return table; }
+
+const Verb& find_verb(std::string_view name) {
+  const auto verb = std::find_if(table.begin(), table.end(), [&](const Verb& v) { return v.name == name; });
+  if (verb == table.end()) {
+    std::vector<std::string> names;
+    for (const Verb& known : table) names.emplace_back(known.name);
+    throw_unknown_name("verb", name, "", names);
+  }
+  if (verb->run == nullptr) {
+    std::string available;
+    for (const Verb& known : table) {
+      if (known.run != nullptr) available += (available.empty() ? "" : ", ") + std::string(known.name);
+    }
+    throw InputError("the verb '" + std::string(name) + "' is not available yet; available: " + available, "", "");
+  }
+  return *verb;
+}
+
+ExitStatus run_command_line(const std::filesystem::path& program, const std::vector<std::string>& words) {
+  if (!words.empty() && (words[0] == "--help" || words[0] == "-h")) return run_help({program, {}});
+  if (!words.empty() && words[0] == "--version") return run_version({program, {}});
+  const bool named = !words.empty() && !words[0].starts_with('-');
+  const Verb& verb = find_verb(named ? words[0] : "simulate");
+  const Command command{program, {words.begin() + (named ? 1 : 0), words.end()}};
+  if (asks_for_help(command.arguments)) {
+    write_result(verb.help(), "");
+    return ExitStatus::fits;
+  }
+  return verb.run(command);
+}
+
+}  // namespace shardsim

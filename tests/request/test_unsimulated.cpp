@@ -1,0 +1,72 @@
+// Is every option of the contract that this version does not simulate refused by name, and its default taken?
+#include "catch.hpp"
+#include "request/contains.hpp"
+#include "request/refusal.hpp"
+#include "sim/request/parse_request.hpp"
+
+using namespace shardsim;
+
+namespace {
+
+std::string refusal_of(const std::string& option, const std::string& value) {
+  return refusal([&] { parse_request({"--topology", "4xA100", "--strategy", "ddp", option, value}); });
+}
+
+}  // namespace
+
+TEST_CASE("known values that wait are named as such, with what there is") {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> waiting = {
+      {"--optimizer",
+       {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
+        "sgd-momentum"}},
+      {"--peft", {"lora", "qlora", "dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
+      {"--lora-rank", {"8", "0", "x"}},
+      {"--lora-targets", {"all-linear", "q_proj,v_proj"}},
+      {"--quantization", {"nf4", "fp4", "int8", "gptq4"}},
+      {"--kbit-upcast", {"off"}},
+      {"--compile", {"on", "yes"}},
+      {"--allocator", {"expandable"}},
+      {"--save", {"sharded", "full", "gathered-16bit", "adapter"}},
+      {"--checkpointing", {"selective", "every:2"}},
+      {"--implementation", {"megatron"}},
+      {"--format", {"html"}},
+      {"--tokens", {"1e9"}},
+      {"--examples", {"1000"}},
+      {"--epochs", {"3"}},
+      {"--trace", {"t.json"}},
+      {"--memory-snapshot", {"m.pickle"}},
+      {"--deepspeed", {"ds_config.json"}},
+      {"--accelerate", {"a.yaml"}},
+      {"--strategy", {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "device-map", "hsdp-offload", "zero3-nvme"}},
+      {"--topology", {"@topo.txt", "@lstopo.xml"}}};
+  for (const auto& [option, values] : waiting) {
+    for (const std::string& value : values) {
+      INFO(option << " " << value);
+      const std::string line = refusal_of(option, value);
+      CHECK_THAT(line, Contains(option + " " + value + " is not simulated yet; available: "));
+      CHECK_FALSE(line.ends_with("available: "));
+    }
+  }
+}
+
+TEST_CASE("the one value that is simulated may be said") {
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{{"--optimizer", "adamw"},
+                                                                                      {"--peft", "none"},
+                                                                                      {"--lora-rank", "16"},
+                                                                                      {"--quantization", "nf4-dq"},
+                                                                                      {"--kbit-upcast", "on"},
+                                                                                      {"--compile", "off"},
+                                                                                      {"--compile", "false"},
+                                                                                      {"--allocator", "caching"},
+                                                                                      {"--save", "none"}}) {
+    INFO(option << " " << value);
+    CHECK(refusal_of(option, value).empty());
+  }
+}
+
+TEST_CASE("a DeepSpeed config is not mistaken for a missing strategy") {
+  CHECK_THAT(refusal([] {
+               parse_request({"--topology", "4xA100", "--deepspeed", "ds.json"});
+             }),
+             Contains("--deepspeed ds.json is not simulated yet"));
+}
