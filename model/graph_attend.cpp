@@ -27,14 +27,18 @@ double attended_pairs(const Dimensions& d, AttentionPath path, std::int64_t seq,
 
 /// Families whose eager attention keeps the scores' type in the softmax; the others compute it in fp32.
 bool softmax_keeps_type(Family family) {
-  return family == Family::gpt2 || family == Family::opt || family == Family::falcon;
+  return family == Family::gpt2 || family == Family::falcon;
 }
 
 /// (q * cos) + (rotate_half(q) * sin), as transformers spells it.
 Tensor rotate_by_halves(GraphBuilder& b, const Tensor& states, const Tensor& cos, const Tensor& sin) {
   const Tensor straight = b.multiply("times_cos", states, cos);
   const Tensor half = b.elementwise("rotate_half", {states}, states.numel, states.type);
-  b.scratch_of_last(states.bytes() / 2, states.bytes());  // -x2; the second slice's gradient
+  Operator& rotate_half = b.last();
+  rotate_half.forward.push_back(memory_kernel(states.type, real(states.bytes())));  // -x2
+  rotate_half.scratch = states.bytes() / 2;
+  rotate_half.backward.push_back(memory_kernel(states.type, real(2 * states.bytes())));  // each slice is padded
+  rotate_half.backward_scratch = states.bytes();
   const Tensor turned = b.multiply("times_sin", half, sin);
   b.drop(half);
   const Tensor sum = b.add("add", straight, turned);
@@ -66,6 +70,12 @@ Tensor rotate_in_place(GraphBuilder& b, const Tensor& states) {
 Tensor repeat_heads(GraphBuilder& b, const Tensor& states, std::int64_t times) {
   if (times == 1) return states;
   return b.elementwise("repeat_kv", {states}, states.numel * times, states.type);
+}
+
+/// matmul() folds batch and heads into one dimension, which takes a copy where tokens lie between the two in memory.
+Tensor fold_heads(GraphBuilder& b, const Tensor& states) {
+  if (b.options().micro_batch == 1) return states;
+  return b.elementwise("fold_heads", {states}, states.numel, states.type);
 }
 
 struct Shape {
@@ -177,8 +187,11 @@ Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
   const Shape shape = shape_of(b);
   const std::int64_t group = d.latent ? 1 : d.heads / d.kv_heads;
   const std::int64_t batch = shape.batch * shape.heads;
-  const Tensor keys = repeat_heads(b, k, group), values = repeat_heads(b, v, group);
-  const Tensor raw = b.matmul("scores", q, keys, shape.seq, shape.seq, shape.head_dim, batch);
+  const Tensor queries = fold_heads(b, q);
+  const Tensor keys = group > 1 ? repeat_heads(b, k, group) : fold_heads(b, k);
+  const Tensor values = group > 1 ? repeat_heads(b, v, group) : fold_heads(b, v);
+  const Tensor raw = b.matmul("scores", queries, keys, shape.seq, shape.seq, shape.head_dim, batch);
+  b.drop_unless(queries, q);
   Tensor scores = b.elementwise("scale", {raw}, raw.numel, raw.type);
   b.drop(raw);
   if (d.attention_softcap > 0) scores = soft_cap(b, scores);
@@ -204,7 +217,6 @@ AttentionPath attention_path(const Dimensions& d, const GraphOptions& options, s
     case AttentionKind::eager: return AttentionPath::eager;
     case AttentionKind::sdpa: break;
   }
-  if (d.attention_softcap > 0) return AttentionPath::eager;  // SDPA has no soft cap
   const std::int64_t window = window_of(d, layer);
   const bool needs_mask = d.alibi || (window > 0 && window < options.seq_len);
   return needs_mask ? AttentionPath::masked : AttentionPath::flash;

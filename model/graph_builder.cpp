@@ -122,7 +122,7 @@ Tensor GraphBuilder::elementwise(std::string_view name, Tensors inputs, std::int
 
 Tensor GraphBuilder::saving_result(std::string_view name, const Tensor& input, DType type) {
   const Tensor result = elementwise(name, {input}, input.numel, type);
-  Operator& op = graph_.operators.back();
+  Operator& op = last();
   if (!needs_gradient(result)) return result;
   op.saved.push_back(result.storage);
   op.backward.front().bytes += static_cast<double>(result.bytes());

@@ -102,11 +102,8 @@ class GraphBuilder {
   Tensor elementwise(std::string_view name, Tensors inputs, std::int64_t numel, DType type, Tensors saved = {});
   /// Likewise where backward needs the result (softmax, tanh, relu).
   Tensor saving_result(std::string_view name, const Tensor& input, DType type);
-  /// Temporary bytes of the operator appended last.
-  void scratch_of_last(std::int64_t forward, std::int64_t backward) {
-    graph_.operators.back().scratch = forward;
-    graph_.operators.back().backward_scratch = backward;
-  }
+  /// The operator appended last.
+  Operator& last() { return graph_.operators.back(); }
   /// `x.to(type)`: nothing new where the type is right already.
   Tensor cast(const Tensor& input, DType type);
   /// What autocast hands to a matrix product.

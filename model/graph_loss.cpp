@@ -6,7 +6,7 @@ namespace shardsim::graph {
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const Tensor wide = b.cast(logits, DType::f32);
   const Tensor shifted = b.elementwise("shift_labels", {labels}, labels.numel, labels.type);
-  b.scratch_of_last(labels.bytes(), 0);  // the padded copy
+  b.last().scratch = labels.bytes();  // the padded copy
   const Tensor log_probabilities = b.saving_result("log_softmax", wide, DType::f32);
   b.value(log_probabilities).is_logits = true;
   const Tensor loss = b.make(1, DType::f32);

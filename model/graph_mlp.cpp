@@ -79,7 +79,8 @@ struct Routing {
 Routing route(GraphBuilder& b, ModuleId router, const Tensor& x) {
   const Dimensions& d = b.dims();
   const bool scores_by_sigmoid = d.family == Family::deepseek_v3;
-  // deepseek_v3 computes its router in fp32 throughout, the others from the softmax on.
+  // deepseek_v3 computes its router in fp32 throughout, and weighs and sums the experts' results in fp32 as well; the
+  // others take fp32 for the softmax alone.
   const Tensor input = scores_by_sigmoid ? b.cast(x, DType::f32) : x;
   const Tensor logits = b.linear(router, input);
   b.drop_unless(input, x);
@@ -93,7 +94,7 @@ Routing route(GraphBuilder& b, ModuleId router, const Tensor& x) {
   topk.forward.push_back(memory_kernel(DType::f32, real(scores.bytes() + chosen.bytes() + indices.bytes())));
   topk.backward.push_back(memory_kernel(DType::f32, real(scores.bytes() + chosen.bytes() + indices.bytes())));
   const Tensor shares = b.elementwise("normalize", {chosen}, visits, DType::f32, {chosen});
-  const Tensor weights = b.cast(shares, x.type);
+  const Tensor weights = scores_by_sigmoid ? shares : b.cast(shares, x.type);
   b.drop_unless(shares, weights);
   for (const Tensor& gone : {logits, scores, chosen}) b.drop(gone);
   return {weights, indices};
@@ -155,8 +156,11 @@ Branch experts(GraphBuilder& b, ModuleId module, const Tensor& x) {
     b.drop(rows);
     const Tensor weighted = b.multiply("weight", computed, routing.weights);
     b.drop(computed);
-    Tensor sum = b.elementwise("combine", {weighted}, x.numel, x.type, {routing.indices});
+    // index_add keeps its source, if only for the shape.
+    const Tensor combined = b.elementwise("combine", {weighted}, x.numel, weighted.type, {weighted, routing.indices});
     b.drop(weighted);
+    Tensor sum = b.cast(combined, x.type);
+    b.drop_unless(combined, sum);
     b.drop(routing.weights);
     b.drop(routing.indices);
     if (children.next_is(ModuleKind::container)) {

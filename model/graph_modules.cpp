@@ -145,7 +145,7 @@ Tensor GraphBuilder::rms_norm(const std::vector<ParameterId>& weight, const Tens
   statistics.backward_scratch = 2 * x.bytes();
 
   const Tensor normalized = multiply("normalize", x, rstd);
-  Operator& normalize = graph_.operators.back();
+  Operator& normalize = last();
   normalize.backward.push_back(memory_kernel(DType::f32, 2 * pass));  // the gradient of rstd is summed over the row
   normalize.backward_scratch = x.bytes();
   drop(rstd);

@@ -32,6 +32,7 @@ void check_task(const Task& task, const Program& program, const Plan& plan) {
   SHARDSIM_CHECK(task.issue >= Time{} && task.duration >= Time{}, "time does not run backwards");
   SHARDSIM_CHECK(task.waits_begin <= task.waits_end && task.waits_end <= program.waits.size(),
                  "a task's waits are a range of Program::waits");
+  SHARDSIM_CHECK(!task.label.valid() || task.label.index() < plan.labels.size(), "a task's label exists");
   SHARDSIM_CHECK(task.step < plan.steps, "a task belongs to a step of the plan");
 }
 

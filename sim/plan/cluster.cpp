@@ -8,7 +8,8 @@
 
 namespace shardsim {
 
-Cluster::Cluster(const Topology& topology, const Fold& fold, Plan& plan) : topology_(topology), fold_(fold), plan_(plan) {
+Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Ring> rings, Plan& plan)
+    : topology_(topology), fold_(fold), plan_(plan) {
   for (const std::vector<LinkId>& members : fold.links) {
     const Link& link = topology.links[members.front().index()];
     plan.links.push_back({link.id, static_cast<std::uint32_t>(members.size()), static_cast<std::uint8_t>(link.kind),
@@ -24,14 +25,11 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, Plan& plan) : topol
   }
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     const DeviceClassId id(c);
-    to_device_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.host_to_device(d); })));
-    to_host_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.device_to_host(d); })));
-    host_memory_.push_back(write_uses(class_uses(fold, topology, id, [&](DeviceId d) { return topology.host_memory(d); })));
+    to_device_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.host_to_device(d); })));
+    to_host_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.device_to_host(d); })));
+    host_memory_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.host_memory(d); })));
   }
-  if (world() == 1) return;
-  std::vector<DeviceId> all;
-  for (std::size_t d = 0; d < topology.devices.size(); ++d) all.emplace_back(d);
-  describe_group(topology.rings(all));
+  if (world() > 1) describe_group(rings);
 }
 
 void Cluster::describe_group(std::span<const Ring> rings) {

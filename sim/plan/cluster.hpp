@@ -19,8 +19,9 @@ enum class Direction : std::uint8_t { to_device, to_host };
 /// its collectives: the k-th collective that one program issues is the k-th of every other.
 class Cluster {
  public:
-  /// Writes `plan.links`, `plan.host_classes` and the uses of every route. `plan` must outlive the cluster.
-  Cluster(const Topology& topology, const Fold& fold, Plan& plan);
+  /// Writes `plan.links`, `plan.host_classes` and the uses of every route; `rings` are what the group's collectives run
+  /// on. `plan` must outlive the cluster.
+  Cluster(const Topology& topology, const Fold& fold, std::span<const Ring> rings, Plan& plan);
 
   std::int64_t world() const { return static_cast<std::int64_t>(topology_.devices.size()); }
   const Topology& topology() const { return topology_; }

@@ -37,6 +37,13 @@ std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& 
   return roles;
 }
 
+std::vector<Ring> rings_of_all(const Topology& topology) {
+  if (topology.devices.size() == 1) return {};
+  std::vector<DeviceId> all;
+  for (std::size_t d = 0; d < topology.devices.size(); ++d) all.emplace_back(d);
+  return topology.rings(all);
+}
+
 void record_step(const Request& request, std::uint16_t step, Recorder& recorder, Strategy& strategy, Autograd& autograd) {
   recorder.begin_step(step);
   for (std::int64_t micro_step = 0; micro_step < request.grad_accum; ++micro_step) {
@@ -60,9 +67,10 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   Plan& plan = run.plan;
   plan.steps = simulated_steps;
   const std::vector<std::uint64_t> roles = roles_of(request, architecture, world, plan);
-  run.fold = folding == Folding::on ? fold_devices(topology, roles) : unfolded(topology);
+  const std::vector<Ring> rings = rings_of_all(topology);
+  run.fold = folding == Folding::on ? fold_devices(topology, roles, rings) : unfolded(topology);
   const Fold& fold = run.fold;
-  Cluster cluster(topology, fold, plan);
+  Cluster cluster(topology, fold, rings, plan);
   const Graph graph = build_graph(architecture, graph_options(request));
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {

@@ -54,6 +54,22 @@ std::vector<Entry> grouped(const std::vector<Entry>& entries) {
 std::vector<DeviceReport> group_equal(const std::vector<DeviceReport>& devices) { return grouped(devices); }
 std::vector<HostReport> group_equal(const std::vector<HostReport>& hosts) { return grouped(hosts); }
 
+std::vector<LinkReport> group_equal(const std::vector<LinkReport>& links) {
+  std::vector<LinkReport> groups;
+  for (const LinkReport& link : links) {
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const LinkReport& g) {
+      return g.kind == link.kind && g.bandwidth_Bps == link.bandwidth_Bps && g.bytes == link.bytes &&
+             g.busy_s == link.busy_s;
+    });
+    if (same == groups.end()) {
+      groups.push_back(link);
+    } else {
+      same->count += link.count;
+    }
+  }
+  return groups;
+}
+
 const DeviceReport* fullest(const std::vector<DeviceReport>& devices) {
   const auto fraction = [](const DeviceReport& device) {
     return device.capacity_bytes > 0

@@ -10,6 +10,8 @@ namespace shardsim {
 /// Devices with equal figures as one entry each: `count` summed, `id` as "gpu0-gpu7" or "gpu0 and 3 more".
 std::vector<DeviceReport> group_equal(const std::vector<DeviceReport>& devices);
 std::vector<HostReport> group_equal(const std::vector<HostReport>& hosts);
+/// Links that carried the same under the name of the first, `count` summed.
+std::vector<LinkReport> group_equal(const std::vector<LinkReport>& links);
 
 /// The device whose memory is used to the largest fraction; the first of equals. Null without devices.
 const DeviceReport* fullest(const std::vector<DeviceReport>& devices);

@@ -6,7 +6,7 @@
 #include "sim/report/grouping.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/report/report.hpp"
-#include "sim/report/step_parts.hpp"
+#include "sim/report/step_shares.hpp"
 #include "sim/report/verdict.hpp"
 
 namespace shardsim {
@@ -82,7 +82,7 @@ void write_step(const Report& report, std::string& out) {
   out += "\n## Step\n\n";
   Table table(out);
   table.head({"part", "time", "share"});
-  for (const StepPart& part : step_parts(step)) {
+  for (const StepShare& part : step_shares(step)) {
     table.row({std::string(part.name), duration_text(part.seconds),
                percent_text(step.time_s > 0 ? part.seconds / step.time_s : 0)});
   }
@@ -100,7 +100,7 @@ void write_links(const Report& report, std::string& out) {
   out += "\n## Busiest links\n\n";
   Table table(out);
   table.head({"link", "kind", "count", "bandwidth", "carried", "utilization"});
-  for (const LinkReport& link : busiest_links(report.links, links_shown)) {
+  for (const LinkReport& link : busiest_links(group_equal(report.links), links_shown)) {
     table.row({link.id, link.kind, fmt::format("{}", link.count), bandwidth_text(link.bandwidth_Bps),
                fmt::format("{:.2f} GB", static_cast<double>(link.bytes) / 1e9), percent_text(link.utilization)});
   }

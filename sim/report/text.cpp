@@ -8,7 +8,7 @@
 #include "sim/report/grouping.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/report/report.hpp"
-#include "sim/report/step_parts.hpp"
+#include "sim/report/step_shares.hpp"
 #include "sim/report/verdict.hpp"
 #include "sim/request/echo.hpp"
 
@@ -67,15 +67,19 @@ class TextWriter {
     if (shown < groups.size()) line("\n{} more groups of devices: -v shows them", groups.size() - shown);
   }
 
-  void write_device(const DeviceReport& device) {
-    line("\n{}", heading(fmt::format("Memory of {}, {}, GiB", device.id, device.name)));
-    line("  peak at {} ({})", device.peak_at, duration_text(device.peak_time_s));
-    const double whole = static_cast<double>(std::max<std::int64_t>(device.capacity_bytes, 1));
-    for (const auto& [category, bytes] : device.at_peak) {
+  void write_breakdown(const Breakdown& breakdown, std::int64_t capacity) {
+    const double whole = static_cast<double>(std::max<std::int64_t>(capacity, 1));
+    for (const auto& [category, bytes] : breakdown) {
       std::string name(name_of(category));
       std::replace(name.begin(), name.end(), '_', ' ');
       line("  {:<18}{:>9}  {}", name, in_gib(bytes, 2), colored_bar(static_cast<double>(bytes) / whole));
     }
+  }
+
+  void write_device(const DeviceReport& device) {
+    line("\n{}", heading(fmt::format("Memory of {}, {}, GiB", device.id, device.name)));
+    line("  peak: {}, after {}", device.peak_at, duration_text(device.peak_time_s));
+    write_breakdown(device.at_peak, device.capacity_bytes);
     line("  {:<18}{:>9}  torch.cuda.max_memory_allocated()", "allocated", in_gib(device.peak_allocated_bytes, 2));
     line("  {:<18}{:>9}  torch.cuda.max_memory_reserved()", "reserved", in_gib(device.peak_reserved_bytes, 2));
     line("  {:<18}{:>9}  nvidia-smi: reserved, CUDA context and communicators", "used",
@@ -88,17 +92,11 @@ class TextWriter {
 
   void write_hosts() {
     const std::vector<HostReport> groups = group_equal(report_.hosts);
-    if (groups.empty()) return;
-    line("\n{}", heading("Host RAM"));
     for (const HostReport& host : groups) {
-      line("  {:<18}{:>9} of {} GiB, {} GiB of it pinned", host.id, in_gib(host.peak_bytes),
-           in_gib(host.capacity_bytes), in_gib(host.pinned_bytes));
-      const double whole = static_cast<double>(std::max<std::int64_t>(host.capacity_bytes, 1));
-      for (const auto& [category, bytes] : host.at_peak) {
-        std::string name(name_of(category));
-        std::replace(name.begin(), name.end(), '_', ' ');
-        line("    {:<16}{:>9}  {}", name, in_gib(bytes, 2), colored_bar(static_cast<double>(bytes) / whole));
-      }
+      line("\n{}", heading(fmt::format("Host RAM of {}, GiB", host.id)));
+      line("  {:<18}{:>9}  of {} GiB; pinned: {} GiB", "peak", in_gib(host.peak_bytes, 2), in_gib(host.capacity_bytes),
+           in_gib(host.pinned_bytes));
+      write_breakdown(host.at_peak, host.capacity_bytes);
     }
     for (const StorageReport& storage : report_.storage) {
       line("  {:<18}{:>9} of {} GiB on drives", storage.id, in_gib(storage.peak_bytes), in_gib(storage.capacity_bytes));
@@ -108,7 +106,7 @@ class TextWriter {
   void write_step() {
     const StepReport& step = report_.step;
     line("\n{}", heading(fmt::format("Step of {}, by what it waits for", duration_text(step.time_s))));
-    for (const StepPart& part : step_parts(step)) {
+    for (const StepShare& part : step_shares(step)) {
       const double share = step.time_s > 0 ? part.seconds / step.time_s : 0;
       line("  {:<18}{:>11}{:>9}  {}", part.name, duration_text(part.seconds), percent_text(share), colored_bar(share));
     }
@@ -117,11 +115,12 @@ class TextWriter {
   }
 
   void write_links() {
-    std::vector<LinkReport> links = busiest_links(report_.links, verbose() ? report_.links.size() : links_shown);
+    std::vector<LinkReport> links = group_equal(report_.links);
     std::erase_if(links, [](const LinkReport& link) { return link.bytes == 0; });
     if (links.empty()) return;
     std::stable_sort(links.begin(), links.end(),
                      [](const LinkReport& a, const LinkReport& b) { return a.utilization > b.utilization; });
+    if (!verbose()) links.resize(std::min(links.size(), links_shown));
     line("\n{}", heading("Busiest links"));
     for (const LinkReport& link : links) {
       const std::string id = link.count > 1 ? fmt::format("{} (x{})", link.id, link.count) : link.id;

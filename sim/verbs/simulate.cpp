@@ -29,8 +29,8 @@ std::string render(const Report& report, const Request& request) {
 ExitStatus run_simulate(const Command& command) {
   const Request request = parse_request(command.arguments);
   const Report report = simulate(request, find_data(command.program));
-  if (request.verbosity >= 0) write_remarks("warning", report.warnings);
   write_result(render(report, request), request.output);
+  if (request.verbosity >= 0) write_remarks("warning", report.warnings);
   return report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 

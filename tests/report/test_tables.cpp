@@ -72,6 +72,16 @@ TEST_CASE("equal devices that do not stand together are not called a range") {
   CHECK(value(lines_of(render_csv(report)), 1, "device") == "gpu0 and 1 more");
 }
 
+TEST_CASE("equal links are one line of text") {
+  Report report = sample_report();
+  LinkReport other = report.links[0];
+  other.id = "gpu1>gpu0";
+  report.links.push_back(other);
+  const std::string text = render_text(report, false);
+  CHECK_THAT(text, Contains("gpu0>gpu1 (x4)") && !Contains("gpu1>gpu0"));
+  CHECK_THAT(render_markdown(report), Contains("| gpu0>gpu1 | nvlink | 4 |"));
+}
+
 TEST_CASE("Markdown tables have equal rows and the verdict as their title") {
   Report report = sample_misfit();
   report.warnings = {"take care"};

@@ -151,6 +151,12 @@ TEST_CASE("a link without capacity stops its flows and no others") {
   check_rates({{0, 10}, {over({0, 1}), over({1}), over({0})}}, {0, 10, 0});
 }
 
+TEST_CASE("a flow at its limit has exactly its limit, whatever its weight") {
+  const std::vector<double> found = rates({{100}, {over({0}, 49, 1), over({0})}});  // 1 / 49 * 49 is not 1 in doubles
+  CHECK(found[0] == 1);
+  CHECK(found[1] == 99);
+}
+
 TEST_CASE("random networks satisfy the max-min certificate") {
   std::mt19937_64 random(1);
   for (int i = 0; i < 2000; ++i) {

@@ -197,6 +197,16 @@ TEST_CASE("ranks of a host count when they hold memory at the same time") {
   CHECK(peak(Time{}) == 20 * MiB);
 }
 
+TEST_CASE("memory freed at the instant of its allocation is gone at the next") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  w.release(p, w.allocate(p, Pool::pageable, 10 * MiB));
+  const std::size_t q = w.program();
+  pass(w, q, microseconds(5));
+  w.allocate(q, Pool::pageable, 12 * MiB);
+  CHECK(run(w.plan).hosts[0].peak == 12 * MiB);
+}
+
 TEST_CASE("folded ranks weigh as much on a host as the same ranks apart") {
   const auto write = [](PlanWriter& w) {
     const std::size_t p = w.program();

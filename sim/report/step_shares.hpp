@@ -1,4 +1,4 @@
-// The five parts that a step's time splits into.
+// The five parts of a step's time with their names, in the order in which they are shown.
 #pragma once
 
 #include <array>
@@ -8,11 +8,11 @@
 
 namespace shardsim {
 
-struct StepPart {
+struct StepShare {
   std::string_view name;
   double seconds = 0;
 };
-inline std::array<StepPart, 5> step_parts(const StepReport& step) {
+inline std::array<StepShare, 5> step_shares(const StepReport& step) {
   return {{{"compute", step.compute_s},
            {"communication", step.exposed_communication_s},
            {"transfers", step.exposed_transfer_s},

@@ -154,6 +154,17 @@ TEST_CASE("the last step's window and what its links carried") {
   CHECK(outcome.links[other].bytes == 0);
 }
 
+TEST_CASE("a step without tasks ends with the one before") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  w.step(p, 0);
+  w.compute(p, 0, microseconds(4));
+  w.step(p, 1);
+  const Outcome outcome = run(w.plan);
+  CHECK(outcome.programs[p].step_end == std::vector<Time>{microseconds(4), microseconds(4)});
+  CHECK(outcome.step_time == Time{});
+}
+
 TEST_CASE("a transfer across the window's edge counts with its part inside") {
   PlanWriter w;
   const std::size_t p = w.program(2);
@@ -276,6 +287,7 @@ TEST_CASE("plans that break the rules are refused, not run") {
   refused([](Plan& plan) { plan.programs[0].tasks[0].duration = Time(-1); });
   refused([](Plan& plan) { plan.programs[0].tasks[0].waits_end = 1; });
   refused([](Plan& plan) { plan.programs[0].tasks[0].step = 1; });
+  refused([](Plan& plan) { plan.programs[0].tasks[0].label = LabelId(0); });
   refused([](Plan& plan) { plan.programs[0].waits.push_back(TaskId(5)); });
   refused([](Plan& plan) { plan.programs[0].tensors[0].bytes = -1; });
   refused([](Plan& plan) { plan.programs[0].tensors[0].stream = {}; });
