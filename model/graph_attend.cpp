@@ -47,6 +47,22 @@ Tensor rotate_by_halves(GraphBuilder& b, const Tensor& states, const Tensor& cos
   return sum;
 }
 
+/// True where the rotated part of a head is concatenated with the rest, which lays the states out head by head.
+bool rotation_concatenates(const GraphBuilder& b) {
+  const Dimensions& d = b.dims();
+  const bool partial = d.family == Family::phi3 || d.rotary_dim < d.head_dim;
+  return d.rotary && !d.latent && partial && b.options().implementation == Implementation::hf;
+}
+
+Tensor rotate_and_concatenate(GraphBuilder& b, const Tensor& states, const SharedTables& tables) {
+  const Dimensions& d = b.dims();
+  const std::vector<Tensor> parts = b.split(states, {d.rotary_dim, d.head_dim - d.rotary_dim});
+  const Tensor turned = rotate_by_halves(b, parts[0], *tables.cos, *tables.sin);
+  const Tensor result = b.elementwise("cat", {turned, parts[1]}, states.numel, turned.type);
+  for (const Tensor& gone : {turned, parts[0], parts[1]}) b.drop(gone);
+  return result;
+}
+
 /// A complex product in fp32, as torchtitan spells it.
 Tensor rotate_complex(GraphBuilder& b, const Tensor& states, const Tensor& table) {
   const Tensor wide = b.cast(states, DType::f32);
@@ -134,16 +150,16 @@ Tensor fused_attention(GraphBuilder& b, const Tensor& q0, const Tensor& k0, cons
 
 Tensor flash_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer) {
   const Shape shape = shape_of(b);
-  if (shape.value_dim == shape.head_dim || b.options().attention == AttentionKind::sdpa) {
-    return fused_attention(b, q, k, v, std::nullopt, layer);
-  }
-  // The kernel wants heads of one size: values are padded, the output is cut.
-  const Tensor padded = b.elementwise("pad", {v}, k.numel, v.type);
-  const Tensor wide = fused_attention(b, q, k, padded, std::nullopt, layer);
-  b.drop(padded);
+  // flash-attn wants heads of one size: values are padded, and the output is cut.
+  const bool pads = shape.value_dim != shape.head_dim && b.options().attention == AttentionKind::flash;
+  const Tensor values = pads ? b.elementwise("pad", {v}, k.numel, v.type) : v;
+  const Tensor result = fused_attention(b, q, k, values, std::nullopt, layer);
+  b.drop_unless(values, v);
+  // The output lies in memory as q does. Where that is not token by token, the output projection needs a copy.
+  if (!pads && !b.dims().latent && !rotation_concatenates(b)) return result;
   const Tensor output =
-      b.elementwise("contiguous", {wide}, b.tokens() * shape.heads * shape.value_dim, wide.type);
-  b.drop(wide);
+      b.elementwise("contiguous", {result}, b.tokens() * shape.heads * shape.value_dim, result.type);
+  b.drop(result);
   return output;
 }
 
@@ -231,6 +247,7 @@ Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables)
     case Implementation::hf:
     case Implementation::megatron: break;
   }
+  if (rotation_concatenates(b)) return rotate_and_concatenate(b, states, tables);
   return rotate_by_halves(b, states, *tables.cos, *tables.sin);
 }
 

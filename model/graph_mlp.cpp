@@ -84,16 +84,16 @@ Routing route(GraphBuilder& b, ModuleId router, const Tensor& x) {
   const Tensor input = scores_by_sigmoid ? b.cast(x, DType::f32) : x;
   const Tensor logits = b.linear(router, input);
   b.drop_unless(input, x);
-  const Tensor wide = b.cast(logits, DType::f32);
-  const Tensor scores = b.saving_result(scores_by_sigmoid ? "sigmoid" : "softmax", wide, DType::f32);
+  const Tensor wide = scores_by_sigmoid ? logits : b.cast(logits, DType::f32);
+  const Tensor scores = b.saving_result(scores_by_sigmoid ? "sigmoid" : "softmax", wide, wide.type);
   b.drop_unless(wide, logits);
   const std::int64_t visits = b.tokens() * d.experts->per_token;
-  const Tensor chosen = b.make(visits, DType::f32);
+  const Tensor chosen = b.make(visits, scores.type);
   Tensor indices = b.make(2 * visits, DType::f32, false);  // int64
   Operator& topk = b.run("topk", {scores}, {chosen, indices}, {indices});
   topk.forward.push_back(memory_kernel(DType::f32, real(scores.bytes() + chosen.bytes() + indices.bytes())));
   topk.backward.push_back(memory_kernel(DType::f32, real(scores.bytes() + chosen.bytes() + indices.bytes())));
-  const Tensor shares = b.elementwise("normalize", {chosen}, visits, DType::f32, {chosen});
+  const Tensor shares = b.elementwise("normalize", {chosen}, visits, chosen.type, {chosen});
   const Tensor weights = scores_by_sigmoid ? shares : b.cast(shares, x.type);
   b.drop_unless(shares, weights);
   for (const Tensor& gone : {logits, scores, chosen}) b.drop(gone);

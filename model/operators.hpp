@@ -48,24 +48,30 @@ struct Kernel {
   bool backward = false;                        ///< attention: the backward kernel has its own efficiency
 };
 
-/// One storage that an operator writes. Views are not values: they share their base's id.
+/// One storage that an operator writes. A view of a whole value shares its id; a part of one (a chunk of a fused
+/// projection) is a value of 0 bytes with a gradient of its own, and what saves it saves its base.
 struct Value {
   std::int64_t bytes = 0;
   bool needs_gradient = true;   ///< false: token ids, cos/sin, masks, norms' statistics
   bool is_logits = false;       ///< reported apart from the activations
-  std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`
+  std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`; 0: the kernel writes it over the value itself
 };
 
 /// One autograd node (or a few fused by the framework into one).
 ///  forward:  reads `inputs`, allocates `outputs` and `scratch` bytes (freed at once), runs `forward` kernels;
-///  saved:    the inputs, outputs and `statistics` it keeps for backward (a storage saved twice is kept once);
+///  saved:    the inputs and outputs (row statistics are outputs too) that it keeps for backward; a storage saved twice
+///            is kept once;
 ///  backward: reads the gradients of `outputs`, allocates gradients of the inputs that need one, of its parameters
 ///            and `backward_scratch`, runs `backward` kernels (input gradients first, then `weight_backward`),
 ///            then drops the outputs' gradients and what it saved.
-///  `passes_gradient`: residual add, view, cast to the same type: the gradient of the output *is* that of each input.
+///  `passes_gradient`: residual add, rotation in place: the gradient of the output *is* that of each input; `backward`
+///            kernels, if any, work in place.
+/// Autocast's bf16 copy of a weight is an operator of its own ("cast_weight"): it has the parameter, its output is an
+/// input of the product, and the gradient of that output becomes the parameter's.
+/// The experts of a layer run as one grouped operator a projection, which has the parameters of all of them.
 struct Operator {
   std::string name;  ///< "q_proj", "silu", "residual"
-  ModuleId module;   ///< whose forward() runs it
+  ModuleId module;   ///< whose forward() runs it; the root for what runs outside of it (the plain loss)
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   std::vector<ValueId> saved;
@@ -96,15 +102,21 @@ struct Graph {
   const Operator& op(OperatorId id) const { return operators[id.index()]; }
 };
 
+/// Follows transformers 4.57 and PyTorch 2.9 line by line (hf), torchtitan's and Liger's replacements for norms, rotation
+/// and gated mlps; saved bytes of each family are checked against the real modules. Experts are loaded evenly.
+/// Throws InputError for what is not simulated (chunked and fused losses, megatron's blocks), for empty batches and for
+/// sequences longer than a learned position table.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:
 /// 6 * (parameters in matrix products) + 12 * layers * q * seq_len (attention counted without the causal discount),
-/// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report.
+/// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report. The head counts,
+/// tied or not; tables that are looked up do not; of routed experts, those that a token visits.
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len);
 
-/// Bytes that stay for backward after one decoder layer's forward ran (distinct storages that the layer's operators
-/// saved, its own input included where saved). For tests and for `explain`.
+/// Bytes that stay for backward after one decoder layer's forward ran: distinct storages that the layer's operators
+/// saved, its own input and autocast's copies of its weights included, tables that all layers share (cos, sin) left out.
+/// For tests and for `explain`.
 std::int64_t saved_bytes_of_layer(const Graph& graph, const Architecture& architecture, std::int64_t layer);
 
 }  // namespace shardsim

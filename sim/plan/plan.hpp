@@ -59,7 +59,7 @@ struct Task {
   LabelId label;                ///< "q_proj", "all-gather"
   std::int32_t layer = -1;
   Time issue;                   ///< what the host thread spends on it before it is queued (Python and launch)
-  Time duration;                ///< of compute; of a transfer: a fixed part before bytes flow is in Transfer::latency
+  Time duration;                ///< of compute; of a transfer: passes, with Transfer::latency, before its bytes flow
   TransferId transfer;          ///< copy, collective, cpu, storage_io
   std::uint32_t waits_begin = 0, waits_end = 0;  ///< range of Program::waits
 };

@@ -70,7 +70,9 @@ Offload offload_of(StrategyKind kind, Suffix suffix) {
 }  // namespace
 
 StrategyChoice parse_strategy(const OptionText& text) {
-  const auto [name, suffix] = split(text.value);
+  const auto parts = split(text.value);
+  const std::string_view name = parts.first;
+  const Suffix suffix = parts.second;
   if (std::find(waiting_bases.begin(), waiting_bases.end(), name) != waiting_bases.end()) {
     throw_not_simulated(text, fmt::format("{}", fmt::join(strategy_names(), ", ")));
   }

@@ -128,12 +128,16 @@ TEST_CASE("a transfer over no link is bound by its own limit, or takes no time")
   CHECK(span_of(outcome, free).end == Time{});
 }
 
-TEST_CASE("completions are rounded up to the picosecond") {
-  PlanWriter w;
-  const std::size_t p = w.program();
-  const std::uint32_t link = w.link(3e12);
-  const TaskId task = w.move(p, 0, w.transfer(1, {{link, 1}}));
-  CHECK(span_of(run(w.plan), task).end == Time(1));
+TEST_CASE("completions are rounded up to the picosecond, and a whole picosecond stays what it is") {
+  const auto end = [](double bytes, double capacity) {
+    PlanWriter w;
+    const std::size_t p = w.program();
+    const std::uint32_t link = w.link(capacity);
+    const TaskId task = w.move(p, 0, w.transfer(bytes, {{link, 1}}));
+    return span_of(run(w.plan), task).end;
+  };
+  CHECK(end(1, 3e12) == Time(1));
+  CHECK(end(7, 7e9) == Time(1000));  // 7 / 7e9 * 1e12 is a little more than 1000 in doubles
 }
 
 TEST_CASE("the last step's window and what its links carried") {

@@ -124,6 +124,26 @@ TEST_CASE("norms over heads and Gemma's fp32 norms keep more") {
   CHECK(saved(gemma, options()) == 20 * g.hidden + 4 * g.q() + 4 * g.kv() + 8 * g.ffn + 4 * g.heads + 8);
 }
 
+TEST_CASE("a value cut from a fused projection keeps the whole of it, and concatenated heads cost a copy") {
+  const Architecture phi = load_architecture("phi-3-mini", zoo);
+  const Dimensions& d = phi.dims;
+  REQUIRE(d.fused_qkv);
+  GraphOptions chosen = options();
+  CHECK(saved(phi, chosen) == 16 * d.hidden + 8 * d.q() + 6 * d.kv() + 8 * d.ffn + 4 * d.heads + 8);
+  chosen.attention = AttentionKind::eager;
+  chosen.seq_len = 512;
+  CHECK(saved(phi, chosen) == 16 * d.hidden + 8 * d.q() + 8 * d.ffn + 8 + 6 * d.heads * 512);
+}
+
+TEST_CASE("a mixture of experts keeps what its visited experts computed") {
+  const Architecture mixtral = load_architecture("mixtral-8x7b", zoo);
+  const Dimensions& d = mixtral.dims;
+  const std::int64_t k = d.experts->per_token, e = d.experts->count;
+  // gathered input, expert's output and weighted output; softmax; chosen, shares in bf16, indices
+  const std::int64_t routed = k * (6 * d.hidden + 8 * d.experts->ffn) + 4 * e + k * (4 + 2 + 8);
+  CHECK(saved(mixtral, options()) == 16 * d.hidden + 4 * d.q() + 4 * d.kv() + 4 * d.heads + 8 + routed);
+}
+
 TEST_CASE("autocast: an fp32 residual stream, one bf16 copy for each product, and copies of the weights") {
   const Architecture model = llama_3_8b();
   const Dimensions& d = model.dims;
