@@ -26,9 +26,7 @@ double attended_pairs(const Dimensions& d, AttentionPath path, std::int64_t seq,
 }
 
 /// Families whose eager attention keeps the scores' type in the softmax; the others compute it in fp32.
-bool softmax_keeps_type(Family family) {
-  return family == Family::gpt2 || family == Family::falcon;
-}
+bool softmax_keeps_type(Family family) { return family == Family::gpt2 || family == Family::falcon; }
 
 /// (q * cos) + (rotate_half(q) * sin), as transformers spells it.
 Tensor rotate_by_halves(GraphBuilder& b, const Tensor& states, const Tensor& cos, const Tensor& sin) {
@@ -138,7 +136,7 @@ Tensor fused_attention(GraphBuilder& b, const Tensor& q0, const Tensor& k0, cons
   const std::int64_t row_terms = row_sums.bytes();  // rowsum(dO * O)
   op.backward_scratch = row_terms;
   if (path == AttentionPath::flash) {
-    op.backward_scratch += q.numel * size_of(DType::f32);  // dq is summed in fp32
+    op.backward_scratch += q.numel * size_of(DType::f32);         // dq is summed in fp32
     if (k.numel < q.numel) op.backward_scratch += 2 * q.bytes();  // dk and dv of each query head, then summed
   }
   b.drop(row_sums);
@@ -157,8 +155,7 @@ Tensor flash_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
   b.drop_unless(values, v);
   // The output lies in memory as q does. Where that is not token by token, the output projection needs a copy.
   if (!pads && !b.dims().latent && !rotation_concatenates(b)) return result;
-  const Tensor output =
-      b.elementwise("contiguous", {result}, b.tokens() * shape.heads * shape.value_dim, result.type);
+  const Tensor output = b.elementwise("contiguous", {result}, b.tokens() * shape.heads * shape.value_dim, result.type);
   b.drop(result);
   return output;
 }
@@ -229,9 +226,12 @@ Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
 
 AttentionPath attention_path(const Dimensions& d, const GraphOptions& options, std::int64_t layer) {
   switch (options.attention) {
-    case AttentionKind::flash: return AttentionPath::flash;
-    case AttentionKind::eager: return AttentionPath::eager;
-    case AttentionKind::sdpa: break;
+    case AttentionKind::flash:
+      return AttentionPath::flash;
+    case AttentionKind::eager:
+      return AttentionPath::eager;
+    case AttentionKind::sdpa:
+      break;
   }
   const std::int64_t window = window_of(d, layer);
   const bool needs_mask = d.alibi || (window > 0 && window < options.seq_len);
@@ -240,12 +240,14 @@ AttentionPath attention_path(const Dimensions& d, const GraphOptions& options, s
 
 Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables) {
   switch (b.options().implementation) {
-    case Implementation::torchtitan: return rotate_complex(b, states, *tables.cos);
+    case Implementation::torchtitan:
+      return rotate_complex(b, states, *tables.cos);
     case Implementation::liger:
       if (states.id == states.storage) return rotate_in_place(b, states);
       break;  // a view is copied first; the copy is what the halves' kernels would make
     case Implementation::hf:
-    case Implementation::megatron: break;
+    case Implementation::megatron:
+      break;
   }
   if (rotation_concatenates(b)) return rotate_and_concatenate(b, states, tables);
   return rotate_by_halves(b, states, *tables.cos, *tables.sin);
@@ -254,9 +256,12 @@ Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables)
 Branch attend(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer,
               const SharedTables& tables) {
   switch (attention_path(b.dims(), b.options(), layer)) {
-    case AttentionPath::flash: return {flash_attention(b, q, k, v, layer), std::nullopt};
-    case AttentionPath::masked: return {masked_attention(b, q, k, v, *tables.mask, layer), std::nullopt};
-    case AttentionPath::eager: break;
+    case AttentionPath::flash:
+      return {flash_attention(b, q, k, v, layer), std::nullopt};
+    case AttentionPath::masked:
+      return {masked_attention(b, q, k, v, *tables.mask, layer), std::nullopt};
+    case AttentionPath::eager:
+      break;
   }
   return eager_attention(b, q, k, v, *tables.mask);
 }

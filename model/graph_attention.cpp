@@ -61,11 +61,10 @@ States project_latent(GraphBuilder& b, Children& children, const Tensor& x, cons
   const Tensor q_rotated = rotate(b, q_parts[1], tables);
   const Tensor k_rotated = rotate(b, state[1], tables);
   const std::int64_t width = b.tokens() * d.heads * (latent.nope_dim + latent.rope_dim);
-  const Tensor query =
-      b.elementwise("cat", {q_parts[0], q_rotated}, width, promoted(q_parts[0].type, q_rotated.type));
+  const Tensor query = b.elementwise("cat", {q_parts[0], q_rotated}, width, promoted(q_parts[0].type, q_rotated.type));
   const Tensor key = b.elementwise("cat", {kv_parts[0], k_rotated}, width, promoted(kv.type, k_rotated.type));
-  for (const Tensor& gone : {q_parts[0], q_parts[1], state[0], state[1], kv_parts[0], q_rotated, k_rotated, q,
-                             compressed, kv}) {
+  for (const Tensor& gone :
+       {q_parts[0], q_parts[1], state[0], state[1], kv_parts[0], q_rotated, k_rotated, q, compressed, kv}) {
     b.drop(gone);
   }
   return {query, key, kv_parts[1]};

@@ -100,8 +100,7 @@ Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outpu
   return op;
 }
 
-Tensor GraphBuilder::elementwise(std::string_view name, Tensors inputs, std::int64_t numel, DType type,
-                                 Tensors saved) {
+Tensor GraphBuilder::elementwise(std::string_view name, Tensors inputs, std::int64_t numel, DType type, Tensors saved) {
   bool differentiable = false;
   std::int64_t read = 0, written_back = 0, kept = 0;
   for (const Tensor& input : inputs) {
@@ -168,12 +167,12 @@ Tensor GraphBuilder::add(std::string_view name, const Tensor& a, const Tensor& b
 }
 
 void GraphBuilder::gradient_in_place(const Tensor& input) {
-  for (auto op = graph_.operators.rbegin(); op != graph_.operators.rend(); ++op) {
-    if (std::find(op->outputs.begin(), op->outputs.end(), input.id) == op->outputs.end()) continue;
-    op->saved.push_back(input.storage);
-    value(input).gradient_bytes = 0;
-    return;
-  }
+  const auto writer = std::find_if(graph_.operators.rbegin(), graph_.operators.rend(), [&](const Operator& op) {
+    return std::find(op.outputs.begin(), op.outputs.end(), input.id) != op.outputs.end();
+  });
+  SHARDSIM_CHECK(writer != graph_.operators.rend(), "an operator wrote every value");
+  writer->saved.push_back(input.storage);
+  value(input).gradient_bytes = 0;
 }
 
 Tensor GraphBuilder::dropout(const Tensor& input, double p) {

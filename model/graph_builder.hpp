@@ -115,8 +115,8 @@ class GraphBuilder {
   /// Views of `base`, `parts` elements of each row; backward concatenates their gradients.
   std::vector<Tensor> split(const Tensor& base, std::initializer_list<std::int64_t> parts);
   /// Batched product [m, k] x [k, n] of two activations.
-  Tensor matmul(std::string_view name, const Tensor& a, const Tensor& b, std::int64_t m, std::int64_t n,
-                std::int64_t k, std::int64_t batch);
+  Tensor matmul(std::string_view name, const Tensor& a, const Tensor& b, std::int64_t m, std::int64_t n, std::int64_t k,
+                std::int64_t batch);
 
   // Modules.
 

@@ -60,8 +60,7 @@ Tensor sequential(GraphBuilder& b, Children& children, std::int64_t layer, const
 }
 
 /// norm(x + attention(x)), then the same with the mlp (opt-350m).
-Tensor post_norm(GraphBuilder& b, Children& children, std::int64_t layer, const Tensor& x,
-                 const SharedTables& tables) {
+Tensor post_norm(GraphBuilder& b, Children& children, std::int64_t layer, const Tensor& x, const SharedTables& tables) {
   const auto summed = [&](const Tensor& residual, const Branch& branch) {
     const Tensor output = after_branch(b, children, branch);
     const Tensor sum = b.add("residual", residual, output);

@@ -46,7 +46,8 @@ void GraphBuilder::drop_cast_weights() {
   cast_weights_.clear();
 }
 
-// Dynamic scaling to fp8, once a tensor and product: a pass for the largest magnitude and a pass that casts.
+// Dynamic scaling to fp8, once a tensor and product: a pass for the largest magnitude and a pass that casts (assumed:
+// tensorwise scaling, nothing shared between products, and the 16-bit input kept for backward).
 void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y) {
   constexpr double bytes_per_element = 2 + 2 + 1;
   op.forward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x + w)));
@@ -118,8 +119,7 @@ Tensor GraphBuilder::fused_norm(const std::vector<ParameterId>& parameters, cons
   const Tensor y = make(x.numel, x.type);
   const std::int64_t statistics_per_row = dims().norm == NormKind::layer ? 2 : 1;
   const Tensor statistics = make(rows * statistics_per_row, DType::f32, false);
-  Operator& op = run(dims().norm == NormKind::layer ? "layer_norm" : "rms_norm", {x}, {y, statistics},
-                     {x, statistics});
+  Operator& op = run(dims().norm == NormKind::layer ? "layer_norm" : "rms_norm", {x}, {y, statistics}, {x, statistics});
   op.parameters = parameters;
   op.forward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
   op.backward.push_back(memory_kernel(x.type, real(2 * x.bytes() + y.bytes())));
@@ -195,11 +195,15 @@ Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices
 
 Tensor GraphBuilder::activation_function(const Tensor& input) {
   switch (dims().activation) {
-    case Activation::silu: return elementwise("silu", {input}, input.numel, input.type, {input});
+    case Activation::silu:
+      return elementwise("silu", {input}, input.numel, input.type, {input});
     case Activation::gelu:
-    case Activation::gelu_tanh: return elementwise("gelu", {input}, input.numel, input.type, {input});
-    case Activation::relu: return saving_result("relu", input, input.type);
-    case Activation::gelu_new: break;
+    case Activation::gelu_tanh:
+      return elementwise("gelu", {input}, input.numel, input.type, {input});
+    case Activation::relu:
+      return saving_result("relu", input, input.type);
+    case Activation::gelu_new:
+      break;
   }
   return gelu_new(input);
 }

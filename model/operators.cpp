@@ -159,9 +159,9 @@ RootResult run_root(GraphBuilder& b, bool loss_inside) {
 void check_options(const Architecture& architecture, const GraphOptions& options) {
   const Dimensions& d = architecture.dims;
   if (options.loss == LossKind::chunked || options.loss == LossKind::fused) {
-    throw InputError(std::string("the ") + (options.loss == LossKind::fused ? "fused" : "chunked") +
-                         " loss is not simulated yet",
-                     "loss", "eager or plain");
+    throw InputError(
+        std::string("the ") + (options.loss == LossKind::fused ? "fused" : "chunked") + " loss is not simulated yet",
+        "loss", "eager or plain");
   }
   if (options.implementation == Implementation::megatron) {
     throw InputError("the megatron implementation is not simulated yet", "implementation", "hf, torchtitan or liger");
@@ -172,8 +172,8 @@ void check_options(const Architecture& architecture, const GraphOptions& options
                      "micro-batch, seq-len", "at least 1 each");
   }
   if (d.learned_positions && options.seq_len > d.max_positions) {
-    throw InputError("a sequence of " + std::to_string(options.seq_len) + " tokens is longer than the position table of " +
-                         architecture.name,
+    throw InputError("a sequence of " + std::to_string(options.seq_len) +
+                         " tokens is longer than the position table of " + architecture.name,
                      "seq-len", "at most " + std::to_string(d.max_positions));
   }
 }

@@ -102,21 +102,22 @@ struct Graph {
   const Operator& op(OperatorId id) const { return operators[id.index()]; }
 };
 
-/// Follows transformers 4.57 and PyTorch 2.9 line by line (hf), torchtitan's and Liger's replacements for norms, rotation
-/// and gated mlps; saved bytes of each family are checked against the real modules. Experts are loaded evenly.
+/// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's and Liger's replacements for
+/// norms, rotation and gated mlps. What hf's layers save is checked against the real modules on a CPU
+/// (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded evenly.
 /// Throws InputError for what is not simulated (chunked and fused losses, megatron's blocks), for empty batches and for
 /// sequences longer than a learned position table.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:
 /// 6 * (parameters in matrix products) + 12 * layers * q * seq_len (attention counted without the causal discount),
-/// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report. The head counts,
-/// tied or not; tables that are looked up do not; of routed experts, those that a token visits.
+/// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report. The head
+/// counts, tied or not; tables that are looked up do not; of routed experts, those that a token visits.
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len);
 
 /// Bytes that stay for backward after one decoder layer's forward ran: distinct storages that the layer's operators
-/// saved, its own input and autocast's copies of its weights included, tables that all layers share (cos, sin) left out.
-/// For tests and for `explain`.
+/// saved, its own input and autocast's copies of its weights included; tables that all layers share (cos, sin) are left
+/// out. For tests and for `explain`.
 std::int64_t saved_bytes_of_layer(const Graph& graph, const Architecture& architecture, std::int64_t layer);
 
 }  // namespace shardsim

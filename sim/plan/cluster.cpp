@@ -25,9 +25,10 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Rin
   }
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     const DeviceClassId id(c);
-    to_device_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.host_to_device(d); })));
-    to_host_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.device_to_host(d); })));
-    host_memory_.push_back(write_uses(class_uses(fold, id, [&](DeviceId d) { return topology.host_memory(d); })));
+    const auto of_class = [&](const auto& route) { return add_route(class_uses(fold, id, route), route(fold.devices[c].front())); };
+    to_device_.push_back(of_class([&](DeviceId d) { return topology.host_to_device(d); }));
+    to_host_.push_back(of_class([&](DeviceId d) { return topology.device_to_host(d); }));
+    host_memory_.push_back(of_class([&](DeviceId d) { return topology.host_memory(d); }));
   }
   if (world() > 1) describe_group(rings);
 }
@@ -36,11 +37,13 @@ void Cluster::describe_group(std::span<const Ring> rings) {
   group_uses_ = write_uses(ring_uses(fold_, topology_, rings));
   group_.ranks = world();
   group_.nodes = static_cast<std::int64_t>(topology_.hosts.size());
-  group_.bandwidth = group_uses_.bandwidth;
+  group_.bandwidth = std::numeric_limits<double>::infinity();
   // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
   group_.intra = HopKind::nvlink;
   for (std::uint32_t u = group_uses_.begin; u < group_uses_.end; ++u) {
-    const auto kind = static_cast<LinkKind>(plan_.links[plan_.uses[u].link].kind);
+    const PlanLink& link = plan_.links[plan_.uses[u].link];
+    group_.bandwidth = std::min(group_.bandwidth, link.capacity / plan_.uses[u].share);
+    const auto kind = static_cast<LinkKind>(link.kind);
     if (group_.nodes == 1 && kind != LinkKind::nvlink) group_.intra = HopKind::pcie;
     if (group_.nodes > 1 && kind == LinkKind::memory) group_.intra = HopKind::pcie;
   }
@@ -49,14 +52,19 @@ void Cluster::describe_group(std::span<const Ring> rings) {
 Cluster::UseRange Cluster::write_uses(std::span<const ClassUse> uses) {
   UseRange range;
   range.begin = static_cast<std::uint32_t>(plan_.uses.size());
-  range.bandwidth = std::numeric_limits<double>::infinity();
-  for (const ClassUse& use : uses) {
-    plan_.uses.push_back({static_cast<std::uint32_t>(use.link.index()), use.share});
-    range.bandwidth = std::min(range.bandwidth, plan_.links[use.link.index()].capacity / use.share);
-    range.latency += topology_.links[fold_.links[use.link.index()].front().index()].latency;
-  }
+  for (const ClassUse& use : uses) plan_.uses.push_back({static_cast<std::uint32_t>(use.link.index()), use.share});
   range.end = static_cast<std::uint32_t>(plan_.uses.size());
   return range;
+}
+
+Cluster::Path Cluster::add_route(std::span<const ClassUse> uses, std::span<const LinkUse> alone) {
+  Path path{write_uses(uses), std::numeric_limits<double>::infinity(), {}};
+  for (const LinkUse& use : alone) {
+    const Link& link = topology_.links[use.link.index()];
+    path.bandwidth = std::min(path.bandwidth, link.effective().bytes_per_second / use.share);
+    path.latency += link.latency;
+  }
+  return path;
 }
 
 std::uint32_t Cluster::host_class_of(DeviceClassId device_class) const {
@@ -94,13 +102,12 @@ TransferId Cluster::collective(std::size_t sequence, CollectiveKind kind, double
 }
 
 TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned) {
-  const UseRange& uses = (direction == Direction::to_device ? to_device_ : to_host_)[device_class.index()];
-  const double limit = pinned ? 0 : uses.bandwidth * pageable_copy_fraction;
-  return add(bytes, uses.latency, limit, uses, 1);
+  const Path& path = (direction == Direction::to_device ? to_device_ : to_host_)[device_class.index()];
+  return add(bytes, path.latency, pinned ? 0 : path.bandwidth * pageable_copy_fraction, path.uses, 1);
 }
 
 TransferId Cluster::host_work(DeviceClassId device_class, double bytes, double limit) {
-  return add(bytes, Time{}, limit, host_memory_[device_class.index()], 1);
+  return add(bytes, Time{}, limit, host_memory_[device_class.index()].uses, 1);
 }
 
 }  // namespace shardsim

@@ -32,8 +32,7 @@ class Cluster {
 
   /// The `sequence`-th collective of the group; made by the first program that reaches it, joined by the others.
   TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
-  /// Every member of the class copies `bytes` at once, `host_bytes` of them moved by the host's DRAM on the way for
-  /// pageable memory.
+  /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
   /// Every member's CPU reads and writes `bytes` of the DRAM next to its device; never faster than `limit` (0: no limit).
   TransferId host_work(DeviceClassId device_class, double bytes, double limit);
@@ -41,9 +40,14 @@ class Cluster {
  private:
   struct UseRange {
     std::uint32_t begin = 0, end = 0;
-    double bandwidth = 0;  ///< bytes a second when nothing else runs
+  };
+  /// A copy's route: what all members load onto the links together, and what one reaches when it copies alone.
+  struct Path {
+    UseRange uses;
+    double bandwidth = 0;  ///< bytes a second
     Time latency;
   };
+  Path add_route(std::span<const ClassUse> uses, std::span<const LinkUse> alone);
   UseRange write_uses(std::span<const ClassUse> uses);
   TransferId add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants);
   void describe_group(std::span<const Ring> rings);
@@ -51,7 +55,7 @@ class Cluster {
   const Topology& topology_;
   const Fold& fold_;
   Plan& plan_;
-  std::vector<UseRange> to_device_, to_host_, host_memory_;  ///< by device class
+  std::vector<Path> to_device_, to_host_, host_memory_;  ///< by device class
   UseRange group_uses_;
   CollectiveShape group_;
   struct Issued {

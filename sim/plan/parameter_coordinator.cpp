@@ -22,7 +22,6 @@ ParameterCoordinator::ParameterCoordinator(const Architecture& architecture, con
       queued_(architecture.parameters.size(), false) {
   for (std::size_t i = 0; i < persistent_.size(); ++i) {
     persistent_[i] = architecture.parameters[i].numel <= config.persistence_threshold;
-    if (persistent_[i]) status_[i] = Status::available;
   }
 }
 

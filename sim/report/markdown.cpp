@@ -90,7 +90,7 @@ void write_step(const Report& report, std::string& out) {
   fmt::format_to(std::back_inserter(out), "\n{} tokens/s, {} tokens/s a GPU; MFU {}, HFU {}.\n",
                  grouped_digits(step.tokens_per_s), grouped_digits(step.tokens_per_s_per_gpu), percent_text(step.mfu),
                  percent_text(step.hfu));
-  fmt::format_to(std::back_inserter(out), "\nBottleneck: {}, {} of the step. {}\n", report.bottleneck.resource,
+  fmt::format_to(std::back_inserter(out), "\nBottleneck: {}, {} of the step: {}.\n", report.bottleneck.resource,
                  percent_text(report.bottleneck.share_of_step), report.bottleneck.why);
 }
 

@@ -19,6 +19,7 @@ namespace {
 constexpr int bar_cells = 40;
 constexpr std::size_t device_groups_shown = 4;
 constexpr std::size_t links_shown = 5;
+constexpr double least_utilization_shown = 0.0005;  // what would print as 0.0 %
 
 class TextWriter {
  public:
@@ -116,7 +117,8 @@ class TextWriter {
 
   void write_links() {
     std::vector<LinkReport> links = group_equal(report_.links);
-    std::erase_if(links, [](const LinkReport& link) { return link.bytes == 0; });
+    const double least = verbose() ? 0 : least_utilization_shown;
+    std::erase_if(links, [&](const LinkReport& link) { return link.utilization <= least; });
     if (links.empty()) return;
     std::stable_sort(links.begin(), links.end(),
                      [](const LinkReport& a, const LinkReport& b) { return a.utilization > b.utilization; });
@@ -133,7 +135,7 @@ class TextWriter {
     const Bottleneck& bottleneck = report_.bottleneck;
     if (bottleneck.resource.empty()) return;
     out_ += '\n';
-    out_ += wrapped(fmt::format("Bottleneck: {}, {} of the step. {}", bottleneck.resource,
+    out_ += wrapped(fmt::format("Bottleneck: {}, {} of the step: {}", bottleneck.resource,
                                 percent_text(bottleneck.share_of_step), bottleneck.why),
                     "", "  ");
   }

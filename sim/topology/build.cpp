@@ -9,6 +9,13 @@ namespace shardsim {
 
 namespace {
 
+/// A machine has many parts of few kinds: each kind's file is read once.
+template <class Spec>
+const Spec& once(std::map<std::string, Spec>& known, const std::string& name, auto read) {
+  const auto found = known.find(name);
+  return found != known.end() ? found->second : known.emplace(name, read()).first->second;
+}
+
 struct NodeBuilder {
   const DeviceCatalog& catalog;
   Machine machine;
@@ -20,6 +27,9 @@ struct NodeBuilder {
   Bytes memory;
   Bytes storage;
   bool has_drives = false;
+  std::map<std::string, CpuSpec> cpus = {};
+  std::map<std::string, NicSpec> nics = {};
+  std::map<std::string, DriveSpec> drives = {};
 
   std::size_t network() const { return machine.parts.size(); }
 
@@ -29,23 +39,20 @@ struct NodeBuilder {
     node.ends.emplace_back(from, to);
   }
 
-  void read_gpus(const std::string& named) {
+  void read_gpus(const std::optional<GpuSpec>& instead) {
     std::map<std::string, GpuSpec> known;
     for (std::size_t i : machine.of_kind(PartKind::gpu)) {
       const Part& part = machine.parts[i];
-      const std::string& name = named.empty() ? part.device : named;
-      const auto found = known.find(name);
-      if (found == known.end()) {
-        known.emplace(name, catalog.gpu(name, named.empty() ? part.where : "--gpu", assumptions));
-      }
-      gpus.push_back(known.at(name));
+      gpus.push_back(instead ? *instead : once(known, part.device, [&] {
+        return catalog.gpu(part.device, part.where, assumptions);
+      }));
     }
   }
 
   void add_numa(std::size_t i, int ordinal) {
     constexpr Time dram_latency(100'000);  // 100 ns: assumed, the usual order of a DRAM access
     const Part& part = machine.parts[i];
-    cpu = catalog.cpu(part.device, part.where);
+    cpu = once(cpus, part.device, [&] { return catalog.cpu(part.device, part.where); });
     node.memory[i] = LinkId(node.links.size());
     add_link(i, i, "dram" + std::to_string(ordinal), LinkKind::memory, part.memory_bandwidth, cpu.memory_efficiency,
              dram_latency);
@@ -55,7 +62,7 @@ struct NodeBuilder {
 
   void add_nic(std::size_t i) {
     const Part& part = machine.parts[i];
-    const NicSpec spec = catalog.nic(part.device, part.where);
+    const NicSpec& spec = once(nics, part.device, [&] { return catalog.nic(part.device, part.where); });
     // A message crosses two NICs; each end bears half of the latency.
     const Time half(spec.latency.picoseconds() / 2);
     const Bandwidth bandwidth = spec.bandwidth * part.count;
@@ -67,9 +74,10 @@ struct NodeBuilder {
   void add_drive(std::size_t i, std::size_t port) {
     constexpr Time drive_latency(80'000'000);  // 80 us: assumed, the usual order of a flash read
     const Part& part = machine.parts[i];
-    const DriveSpec spec = catalog.drive(part.device, part.where);
+    const DriveSpec& spec = once(drives, part.device, [&] { return catalog.drive(part.device, part.where); });
     add_link(i, port, part.id + ">" + machine.parts[port].id, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
-    add_link(port, i, machine.parts[port].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1, drive_latency);
+    add_link(port, i, machine.parts[port].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1,
+             drive_latency);
     storage += spec.capacity * part.count;
     has_drives = true;
   }
@@ -137,13 +145,13 @@ std::string link_id(const std::string& id, std::size_t node, std::size_t nodes, 
 }  // namespace
 
 Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceCatalog& catalog,
-                        const LinkCatalog& links, const TopologyOptions& options,
+                        const LinkCatalog& links, const TopologyOptions& options, const std::optional<GpuSpec>& gpu,
                         std::vector<std::string> assumptions) {
   check_machine(machine);
   NodeBuilder builder{catalog, machine, assumptions, {}, {}, {}, 0, {}, {}, false};
   if (nodes > 1) add_default_nic(builder.machine, links, assumptions);
   if (options.nvme && options.nvme->value() > 0) add_default_drive(builder.machine, links, assumptions);
-  builder.read_gpus(options.gpu);
+  builder.read_gpus(gpu);
   builder.add_links();
   if (options.host_memory) builder.memory = *options.host_memory;
   if (options.nvme) builder.storage = *options.nvme;

@@ -24,31 +24,33 @@ struct EfficiencyPoint {
 
 /// One GPU. Rates are dense (no sparsity), per device; bandwidths are per direction.
 struct GpuSpec {
-  std::string name;     ///< "A100-SXM4-80GB"
-  std::string vendor;   ///< "NVIDIA"
-  std::string arch;     ///< "Ampere"
-  Bytes memory;         ///< what the framework can see: torch.cuda.mem_get_info total
-  Bandwidth memory_bandwidth;            ///< datasheet
-  double memory_efficiency = 0;          ///< fraction that large elementwise kernels reach
-  FlopRate matmul_f32, matmul_16bit, matmul_f8;  ///< tensor-core peaks (f32: TF32 is off by default in PyTorch, so plain fp32); zero where the part has none
+  std::string name;                              ///< "A100-SXM4-80GB"
+  std::string vendor;                            ///< "NVIDIA"
+  std::string arch;                              ///< "Ampere"
+  Bytes memory;                                  ///< what the framework can see: torch.cuda.mem_get_info total
+  Bandwidth memory_bandwidth;                    ///< datasheet
+  double memory_efficiency = 0;                  ///< fraction that large elementwise kernels reach
+  FlopRate matmul_f32, matmul_16bit, matmul_f8;  ///< tensor-core peaks (f32: TF32 is off by default in PyTorch, so
+                                                 ///< plain fp32); zero where the part has none
   bool has_bf16 = true;
-  std::vector<EfficiencyPoint> matmul_curve;     ///< by log10(2 m n k), fraction of the peak
-  std::vector<EfficiencyPoint> attention_forward_curve;   ///< by log10(seq), fraction of the peak on executed FLOPs
+  std::vector<EfficiencyPoint> matmul_curve;             ///< by log10(2 m n k), fraction of the peak
+  std::vector<EfficiencyPoint> attention_forward_curve;  ///< by log10(seq), fraction of the peak on executed FLOPs
   std::vector<EfficiencyPoint> attention_backward_curve;
-  Time kernel_launch;   ///< host time to launch one kernel from eager PyTorch
-  Time kernel_floor;    ///< shortest time that a kernel occupies the device
-  std::optional<Bandwidth> nvlink;       ///< all links together, per direction
-  bool nvlink_switch = false;            ///< the form factor comes on an NVSwitch board
-  std::string nvlink_type;               ///< the wire to that switch: a type of links.yaml, "nvlink3x12"
-  bool peer_to_peer_over_pcie = true;    ///< false: stock GeForce drivers, staging through host memory
+  Time kernel_launch;                  ///< host time to launch one kernel from eager PyTorch
+  Time kernel_floor;                   ///< shortest time that a kernel occupies the device
+  std::optional<Bandwidth> nvlink;     ///< all links together, per direction
+  bool nvlink_switch = false;          ///< the form factor comes on an NVSwitch board
+  std::string nvlink_type;             ///< the wire to that switch: a type of links.yaml, "nvlink3x12"
+  bool peer_to_peer_over_pcie = true;  ///< false: stock GeForce drivers, staging through host memory
   int pcie_generation = 4;
   int pcie_lanes = 16;
-  Bytes context_memory;                  ///< CUDA context and kernels, what nvidia-smi shows beyond the allocator
-  Bytes nccl_memory;                     ///< of one communicator
-  Bytes cublas_workspace;                ///< one per handle and stream, from the caching allocator
+  Bytes context_memory;    ///< CUDA context and kernels, what nvidia-smi shows beyond the allocator
+  Bytes nccl_memory;       ///< of one communicator
+  Bytes cublas_workspace;  ///< one per handle and stream, from the caching allocator
   double power_watts = 0;
-  std::optional<double> price_usd;       ///< one part, mid of the sourced range
-  std::vector<std::string> default_systems;  ///< machines that "4x<name>" takes GPUs from, smallest first; none: a PCIe box
+  std::optional<double> price_usd;  ///< one part, mid of the sourced range
+  std::vector<std::string>
+      default_systems;  ///< machines that "4x<name>" takes GPUs from, smallest first; none: a PCIe box
 };
 
 /// A host processor (one socket).
@@ -56,14 +58,14 @@ struct CpuSpec {
   std::string name;
   int cores = 0;
   int numa_nodes = 1;
-  Bandwidth memory_bandwidth;            ///< datasheet, one socket
-  double memory_efficiency = 0;          ///< what STREAM-like kernels reach of it
+  Bandwidth memory_bandwidth;                       ///< datasheet, one socket
+  double memory_efficiency = 0;                     ///< what STREAM-like kernels reach of it
   double optimizer_parameters_per_core_second = 0;  ///< ceiling of a CPU Adam where cores, not DRAM, bound it
 };
 
 struct NicSpec {
   std::string name;
-  Bandwidth bandwidth;                   ///< per direction
+  Bandwidth bandwidth;  ///< per direction
   double efficiency = 0;
   Time latency;
 };
@@ -71,7 +73,7 @@ struct NicSpec {
 struct DriveSpec {
   std::string name;
   Bytes capacity;
-  Bandwidth read, write;                 ///< sustained, one drive
+  Bandwidth read, write;  ///< sustained, one drive
 };
 
 /// The files under topologies/devices, found by name (case and punctuation ignored; "A100" and other bare names resolve

@@ -15,11 +15,10 @@ namespace shardsim {
 namespace {
 
 /// What Graphviz draws with; it says nothing about the machine.
-const std::set<std::string> drawing = {"label",     "shape",    "color",    "fillcolor", "style",   "fontname",
-                                       "fontsize",  "fontcolor", "rankdir", "layout",    "overlap", "splines",
-                                       "bgcolor",   "penwidth", "pos",      "width",     "height",  "weight",
-                                       "ranksep",   "nodesep",  "tooltip",  "URL",       "xlabel",  "rank",
-                                       "labelloc",  "margin",   "group"};
+const std::set<std::string> drawing = {"label",     "shape",   "color",  "fillcolor", "style",   "fontname", "fontsize",
+                                       "fontcolor", "rankdir", "layout", "overlap",   "splines", "bgcolor",  "penwidth",
+                                       "pos",       "width",   "height", "weight",    "ranksep", "nodesep",  "tooltip",
+                                       "URL",       "xlabel",  "rank",   "labelloc",  "margin",  "group"};
 
 /// The attributes of one node, edge or graph, each asked for by name; what nobody asks for is refused.
 class Reader {
@@ -43,7 +42,8 @@ class Reader {
     int value = 0;
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (error != std::errc{} || end != text->data() + text->size() || value < 1 || value > most) {
-      throw InputError("'" + *text + "' is no usable " + key, where_, "a whole number from 1 to " + std::to_string(most));
+      throw InputError("'" + *text + "' is no usable " + key, where_,
+                       "a whole number from 1 to " + std::to_string(most));
     }
     return value;
   }
@@ -55,7 +55,8 @@ class Reader {
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
     const std::string rest(end, text->data() + text->size());
     if (error != std::errc{} || rest != " " + unit || !(value >= 0 && value < 1e9)) {
-      throw InputError("'" + *text + "' is no usable " + key, where_, "a number and its unit, such as '100 " + unit + "'");
+      throw InputError("'" + *text + "' is no usable " + key, where_,
+                       "a number and its unit, such as '100 " + unit + "'");
     }
     return value;
   }
@@ -76,8 +77,9 @@ class Reader {
 
 PartKind part_kind(Reader& reader) {
   static const std::vector<std::pair<std::string, PartKind>> kinds = {
-      {"gpu", PartKind::gpu},           {"pcie_switch", PartKind::pcie_switch}, {"numa", PartKind::numa},
-      {"nvswitch", PartKind::nvswitch}, {"nic", PartKind::nic},                 {"drive", PartKind::drive}};
+      {"gpu", PartKind::gpu},   {"pcie_switch", PartKind::pcie_switch},
+      {"numa", PartKind::numa}, {"nvswitch", PartKind::nvswitch},
+      {"nic", PartKind::nic},   {"drive", PartKind::drive}};
   const std::string text = reader.required("kind", "kind=gpu, pcie_switch, numa, nvswitch, nic or drive");
   std::vector<std::string> known;
   for (const auto& [name, kind] : kinds) {
@@ -135,12 +137,14 @@ Wire read_wire(const DotEdge& edge, const Machine& machine, const std::string& f
   const Part& a = machine.parts[edge.a];
   const Part& b = machine.parts[edge.b];
   Reader reader(edge.attributes, at(file, edge.line, a.id + " -- " + b.id));
-  Wire wire{edge.a, edge.b, links.find(reader.required("link", "link=pcie4x16 or another type of links.yaml"), reader.where())};
+  Wire wire{edge.a, edge.b,
+            links.find(reader.required("link", "link=pcie4x16 or another type of links.yaml"), reader.where())};
   reader.refuse_unread();
   if (edge.a == edge.b || !may_join(a.kind, b.kind, wire.type.kind)) {
-    throw InputError("a " + std::string(name_of(wire.type.kind)) + " link cannot join these two", reader.where(),
-                     "pcie from GPUs, NICs, drives and switches to switches and NUMA nodes, nvlink between GPUs or to an "
-                     "nvswitch, an interconnect between NUMA nodes");
+    throw InputError(
+        "a link of kind " + std::string(name_of(wire.type.kind)) + " cannot join these two", reader.where(),
+        "pcie from GPUs, NICs, drives and switches to switches and NUMA nodes, nvlink between GPUs or to an "
+        "nvswitch, an interconnect between NUMA nodes");
   }
   return wire;
 }
@@ -149,6 +153,7 @@ Wire read_wire(const DotEdge& edge, const Machine& machine, const std::string& f
 
 Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
   constexpr std::size_t most_gpus = 256;
+  constexpr std::size_t most_nodes = 2048;
   const std::string file = path.string();
   const DotGraph graph = read_dot_graph(path);
   Machine machine;
@@ -159,6 +164,8 @@ Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
   machine.host_power_watts = reader.amount("host_power", "W");
   reader.optional("price_source");
   reader.refuse_unread();
+  if (graph.nodes.size() > most_nodes)
+    throw InputError("the graph has more than 2048 nodes", file, "one machine a file");
   for (const DotNode& node : graph.nodes) machine.parts.push_back(read_part(node, file));
   for (const DotEdge& edge : graph.edges) machine.wires.push_back(read_wire(edge, machine, file, links));
   if (machine.of_kind(PartKind::gpu).size() > most_gpus) {

@@ -5,9 +5,8 @@
 //
 //   graph "my-box" {
 //     graph [host_power="500 W", price_per_hour="3.20 USD", source="where the facts are from"];
-//     numa0 [kind=numa, cpu="EPYC-7742", dram="1 TiB", memory_bandwidth="204.8 GB/s"];  // cores=: if not all of the CPU's
-//     sw0   [kind=pcie_switch];
-//     gpu0  [kind=gpu, device="A100-SXM4-80GB"];    // a file of topologies/devices
+//     numa0 [kind=numa, cpu="EPYC-7742", dram="1 TiB", memory_bandwidth="204.8 GB/s"];  // cores=: if not all of the
+//     CPU's sw0   [kind=pcie_switch]; gpu0  [kind=gpu, device="A100-SXM4-80GB"];    // a file of topologies/devices
 //     nic0  [kind=nic, device="HDR200", count=1];   // count: that many as one
 //     ssd0  [kind=drive, device="NVMe-Gen4", count=4];
 //     nvsw  [kind=nvswitch];                        // all NVSwitches of a board as one
@@ -20,7 +19,8 @@
 //   }
 //
 // GPUs are numbered in the natural order of their names (gpu2 before gpu10). A NUMA node's DRAM bandwidth is shared by
-// all that read or write it. Attributes that Graphviz itself draws with (label, shape, color, ...) may stand anywhere.
+// all that read or write it. Subgraphs are not read. Attributes that Graphviz itself draws with (label, shape, color,
+// ...) may stand anywhere.
 #pragma once
 
 #include <filesystem>

@@ -29,7 +29,9 @@ class AttributeMap : public boost::dynamic_property_map {
       : name_(std::move(name)), keys_(keys), parsed_(parsed), graph_(graph) {}
   boost::any get(const boost::any& key) override { return entry(key); }
   std::string get_string(const boost::any& key) override { return entry(key); }
-  void put(const boost::any& key, const boost::any& value) override { entry(key) = boost::any_cast<std::string>(value); }
+  void put(const boost::any& key, const boost::any& value) override {
+    entry(key) = boost::any_cast<std::string>(value);
+  }
   const std::type_info& key() const override { return keys_; }
   const std::type_info& value() const override { return typeid(std::string); }
 
@@ -46,10 +48,10 @@ class AttributeMap : public boost::dynamic_property_map {
 };
 
 void parse(const std::string& text, Parsed& parsed, Attributes& graph) {
-  boost::dynamic_properties properties(
-      [&](const std::string& name, const boost::any& key, const boost::any&) -> boost::shared_ptr<boost::dynamic_property_map> {
-        return boost::make_shared<AttributeMap>(name, key.type(), parsed, graph);
-      });
+  boost::dynamic_properties properties([&](const std::string& name, const boost::any& key,
+                                           const boost::any&) -> boost::shared_ptr<boost::dynamic_property_map> {
+    return boost::make_shared<AttributeMap>(name, key.type(), parsed, graph);
+  });
   boost::read_graphviz(text, parsed, properties, id_key);
 }
 
@@ -60,18 +62,17 @@ std::string complaint(const std::string& text) {
     Attributes graph;
     parse(text, parsed, graph);
     return "";
-  } catch (const boost::bad_graphviz_syntax& error) {
+  } catch (const boost::graph_exception& error) {
     return error.what();
   }
 }
 
 /// Boost's parser names no line: the error stands on the first line up to which the text brings the same complaint.
 int line_of_complaint(const std::string& text, const std::string& whole) {
-  int line = 1;
-  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', end + 1), ++line) {
-    if (complaint(text.substr(0, end)) == whole) return line;
-  }
-  return line;
+  std::vector<std::size_t> ends;
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', end + 1)) ends.push_back(end);
+  const auto brings_another = [&](std::size_t end) { return complaint(text.substr(0, end)) != whole; };
+  return static_cast<int>(std::partition_point(ends.begin(), ends.end(), brings_another) - ends.begin()) + 1;
 }
 
 /// The text with comments blanked out, lines kept.
@@ -159,23 +160,39 @@ int line_of_edge(const std::string& text, const std::string& a, const std::strin
   int number = 1;
   for (std::string line; std::getline(lines, line); ++number) {
     const auto dashes = line.find("--");
-    if (dashes != std::string::npos && line.find(a) < dashes && line.find(b, dashes) != std::string::npos) return number;
+    if (dashes != std::string::npos && line.find(a) < dashes && line.find(b, dashes) != std::string::npos)
+      return number;
   }
   return 0;
 }
 
 std::string read_text(const std::filesystem::path& file) {
+  constexpr std::uintmax_t longest = 1 << 20;
   std::ifstream stream(file, std::ios::binary);
-  std::ostringstream text;
-  if (!std::filesystem::is_regular_file(file) || !(text << stream.rdbuf())) {
+  if (!std::filesystem::is_regular_file(file) || !stream) {
     throw InputError("the topology file cannot be read", file.string(), "a readable Graphviz DOT file");
   }
-  return text.str();
+  if (std::filesystem::file_size(file) > longest) {
+    throw InputError("the topology file is larger than 1 MiB", file.string(), "one node a file");
+  }
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// The parser calls itself for each brace: nested ones, which no machine needs, could exhaust the stack.
+void refuse_subgraphs(const std::string& where, const std::string& text) {
+  bool quoted = false;
+  int line = 1, braces = 0;
+  for (char c : text) {
+    if (c == '\n') ++line;
+    if (c == '"') quoted = !quoted;
+    if (c == '{' && !quoted && ++braces > 1) {
+      throw InputError("the file has more than one '{'", where + ":" + std::to_string(line),
+                       "one graph without subgraphs");
+    }
+  }
 }
 
 Parsed parse_file(const std::string& where, const std::string& text, Attributes& graph) {
-  constexpr std::size_t longest = 1 << 20;
-  if (text.size() > longest) throw InputError("the topology file is larger than 1 MiB", where, "one node a file");
   Parsed parsed;
   try {
     parse(text, parsed, graph);
@@ -192,10 +209,10 @@ Parsed parse_file(const std::string& where, const std::string& text, Attributes&
 }  // namespace
 
 DotGraph read_dot_graph(const std::filesystem::path& file) {
-  const std::string raw = read_text(file);
+  const std::string text = without_comments(read_text(file));
+  refuse_subgraphs(file.string(), text);
   DotGraph graph;
-  const Parsed parsed = parse_file(file.string(), raw, graph.attributes);
-  const std::string text = without_comments(raw);
+  const Parsed parsed = parse_file(file.string(), text, graph.attributes);
   std::map<std::string, int> lines;
   for (const auto& [id, line] : declarations(text)) {
     const auto [first, is_new] = lines.emplace(id, line);

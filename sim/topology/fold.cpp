@@ -53,8 +53,13 @@ struct Crossing {
 /// joins them, the network, is the same for all.
 class Refinement {
  public:
-  Refinement(const Topology& topology, std::span<const std::uint64_t> role, const std::vector<double>& loads)
-      : topology_(topology), graph_(*topology.graph), gpus_(graph_.gpus.size()), links_(graph_.links) {
+  Refinement(const Topology& topology, std::span<const std::uint64_t> role, const std::vector<double>& loads,
+             bool uses_storage)
+      : topology_(topology),
+        graph_(*topology.graph),
+        gpus_(graph_.gpus.size()),
+        links_(graph_.links),
+        uses_storage_(uses_storage) {
     Numbering<std::vector<std::uint64_t>> kinds;
     for (std::size_t node = 0; node < topology.hosts.size(); ++node) {
       std::vector<std::uint64_t> signature(role.begin() + node * gpus_, role.begin() + (node + 1) * gpus_);
@@ -83,10 +88,13 @@ class Refinement {
       device_colors_.push_back(device_traits_({signature[g], topology_.devices[node * gpus_ + g].spec.name}));
       const Topology::Graph::Gpu& gpu = graph_.gpus[g];
       std::uint64_t kind = 0;
-      for (const auto* route : {&gpu.to_host, &gpu.from_host, &gpu.to_network, &gpu.from_network, &gpu.fabric}) {
+      std::vector<const std::vector<LinkUse>*> routes = {&gpu.to_host, &gpu.from_host, &gpu.fabric};
+      if (topology_.hosts.size() > 1) routes.insert(routes.end(), {&gpu.to_network, &gpu.from_network});
+      for (const std::vector<LinkUse>* route : routes) {
         for (const LinkUse& use : *route) {
           crossings_.push_back({first_device + static_cast<std::uint32_t>(g),
-                                first_link + static_cast<std::uint32_t>(use.link.index()), rounded(use.share) * 8 + kind});
+                                first_link + static_cast<std::uint32_t>(use.link.index()),
+                                rounded(use.share) * 8 + kind});
         }
         ++kind;
       }
@@ -95,12 +103,13 @@ class Refinement {
       const Link& link = topology_.links[node * links_ + i];
       const auto share = [&](const std::vector<LinkUse>& route) {
         for (const LinkUse& use : route) {
-          if (use.link.index() == i) return rounded(use.share);
+          if (uses_storage_ && use.link.index() == i) return rounded(use.share);
         }
         return std::uint64_t{0};
       };
-      link_colors_.push_back(link_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency,
-                                           signature[gpus_ + i], share(graph_.storage_read), share(graph_.storage_write)}));
+      link_colors_.push_back(
+          link_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency, signature[gpus_ + i],
+                        share(graph_.storage_read), share(graph_.storage_write)}));
     }
   }
 
@@ -109,8 +118,21 @@ class Refinement {
     for (std::size_t classes = 0, before = 1; classes != before;) {
       before = classes;
       recolor(link_colors_, [this](const Crossing& c) { return std::tuple(c.link, c.use, device_colors_[c.device]); });
-      classes = recolor(device_colors_, [this](const Crossing& c) { return std::tuple(c.device, c.use, link_colors_[c.link]); });
-      classes += count(link_colors_);
+      recolor(device_colors_, [this](const Crossing& c) { return std::tuple(c.device, c.use, link_colors_[c.link]); });
+      recolor_by_company();
+      classes = count(device_colors_) + count(link_colors_);
+    }
+  }
+
+  /// Devices of one host share its memory: equal ones have equal company.
+  void recolor_by_company() {
+    Numbering<std::pair<std::uint32_t, std::vector<std::uint32_t>>> refined;
+    for (auto node = device_colors_.begin(); node != device_colors_.end(); node += static_cast<std::ptrdiff_t>(gpus_)) {
+      std::vector<std::uint32_t> company(node, node + static_cast<std::ptrdiff_t>(gpus_));
+      std::sort(company.begin(), company.end());
+      for (auto device = node; device != node + static_cast<std::ptrdiff_t>(gpus_); ++device) {
+        *device = refined({*device, company});
+      }
     }
   }
 
@@ -119,7 +141,7 @@ class Refinement {
     return static_cast<std::size_t>(std::unique(colors.begin(), colors.end()) - colors.begin());
   }
 
-  std::size_t recolor(std::vector<std::uint32_t>& colors, auto seen) const {
+  void recolor(std::vector<std::uint32_t>& colors, auto seen) const {
     using Seen = std::vector<std::pair<std::uint64_t, std::uint32_t>>;
     std::vector<Seen> neighbours(colors.size());
     for (const Crossing& crossing : crossings_) {
@@ -131,12 +153,12 @@ class Refinement {
       std::sort(neighbours[i].begin(), neighbours[i].end());
       colors[i] = refined({colors[i], std::move(neighbours[i])});
     }
-    return refined.size();
   }
 
   const Topology& topology_;
   const Topology::Graph& graph_;
   std::size_t gpus_, links_;
+  bool uses_storage_;
   std::vector<std::uint32_t> kind_of_node_;
   std::vector<Crossing> crossings_;
   Numbering<std::pair<std::uint64_t, std::string>> device_traits_;
@@ -146,7 +168,8 @@ class Refinement {
 
 /// Classes numbered by their first members.
 template <class ClassId, class MemberId>
-void gather(std::size_t members, auto color_of, std::vector<ClassId>& class_of, std::vector<std::vector<MemberId>>& classes) {
+void gather(std::size_t members, auto color_of, std::vector<ClassId>& class_of,
+            std::vector<std::vector<MemberId>>& classes) {
   Numbering<std::decay_t<decltype(color_of(std::size_t{0}))>> numbers;
   for (std::size_t i = 0; i < members; ++i) {
     const std::size_t id = numbers(color_of(i));
@@ -166,12 +189,16 @@ std::vector<ClassUse> compact(const std::vector<double>& totals, const Fold& fol
 
 }  // namespace
 
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings) {
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings,
+                  bool uses_storage) {
   SHARDSIM_CHECK(role.size() == topology.devices.size(), "every device has a role");
-  const Refinement refinement(topology, role, ring_loads(topology, rings));
+  const Refinement refinement(topology, role, ring_loads(topology, rings), uses_storage);
   Fold fold;
-  gather(topology.devices.size(), [&](std::size_t i) { return refinement.device_color(i); }, fold.class_of_device, fold.devices);
-  gather(topology.links.size(), [&](std::size_t i) { return refinement.link_color(i); }, fold.class_of_link, fold.links);
+  gather(
+      topology.devices.size(), [&](std::size_t i) { return refinement.device_color(i); }, fold.class_of_device,
+      fold.devices);
+  gather(
+      topology.links.size(), [&](std::size_t i) { return refinement.link_color(i); }, fold.class_of_link, fold.links);
   const auto host_color = [&](std::size_t i) {
     std::vector<std::uint32_t> colors;
     for (DeviceId device : topology.hosts[i].devices) colors.push_back(refinement.device_color(device.index()));

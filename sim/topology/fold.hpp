@@ -19,7 +19,7 @@ struct Fold {
   std::vector<DeviceClassId> class_of_device;
   std::vector<std::vector<DeviceId>> devices;  ///< members of each device class, ascending
   std::vector<LinkClassId> class_of_link;
-  std::vector<std::vector<LinkId>> links;      ///< members of each link class, ascending
+  std::vector<std::vector<LinkId>> links;  ///< members of each link class, ascending
   std::vector<HostClassId> class_of_host;
   std::vector<std::vector<HostId>> hosts;
 };
@@ -27,9 +27,10 @@ struct Fold {
 /// Colour refinement over devices and the links that their routes cross. `role[d]` is any number; equal numbers mean
 /// equal work. At the fixed point every link of a class is crossed by equally many devices of each class with equal
 /// shares, so that when all members of a device class copy to or from host memory, work in it, or reach for the network
-/// at once, each link of a class carries the same load. `rings` are kept apart too: links of one class carry equal
-/// loads when every rank sends to its next neighbour along all of them.
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings = {});
+/// at once, each link of a class carries the same load. Links of one class also carry equal loads when every rank sends
+/// to its next neighbour along all `rings`, and, if `uses_storage`, when the hosts' drives are read or written.
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings = {},
+                  bool uses_storage = false);
 /// Every device, link and host a class of its own: the reference that folding is tested against.
 Fold unfolded(const Topology& topology);
 

@@ -14,8 +14,8 @@ namespace shardsim {
 /// One wire, all its lanes together.
 struct LinkType {
   LinkKind kind = LinkKind::pcie;
-  Bandwidth bandwidth;   ///< per direction
-  double efficiency = 1; ///< fraction of it that payload reaches
+  Bandwidth bandwidth;    ///< per direction
+  double efficiency = 1;  ///< fraction of it that payload reaches
   Time latency;
   int lanes = 1;
 };

@@ -63,7 +63,8 @@ void keep_gpus(Machine& machine, std::size_t count) {
   }
   std::vector<Wire> wires;
   for (const Wire& wire : machine.wires) {
-    if (moved[wire.a] != dropped && moved[wire.b] != dropped) wires.push_back({moved[wire.a], moved[wire.b], wire.type});
+    if (moved[wire.a] != dropped && moved[wire.b] != dropped)
+      wires.push_back({moved[wire.a], moved[wire.b], wire.type});
   }
   machine.parts = std::move(parts);
   machine.wires = std::move(wires);
@@ -88,9 +89,10 @@ void check_machine(const Machine& machine) {
     const Part& part = machine.parts[i];
     if (part.kind == PartKind::nvswitch || host_side[i] == host_side[numa[0]]) continue;
     const bool has_dram = part.kind == PartKind::numa;
-    throw InputError("'" + part.id + (has_dram ? "' is cut off from '" + machine.parts[numa[0]].id + "'"
-                                               : "' has no path to host memory"),
-                     part.where, "edges that lead to a kind=numa node through PCIe or the sockets' interconnect");
+    throw InputError(
+        "'" + part.id +
+            (has_dram ? "' is cut off from '" + machine.parts[numa[0]].id + "'" : "' has no path to host memory"),
+        part.where, "edges that lead to a kind=numa node through PCIe or the sockets' interconnect");
   }
 }
 

@@ -13,16 +13,16 @@ enum class PartKind : std::uint8_t { gpu, pcie_switch, numa, nvswitch, nic, driv
 struct Part {
   std::string id;
   PartKind kind = PartKind::gpu;
-  std::string where;          ///< "topologies/x.dot:12: gpu0", for messages
-  std::string device;         ///< gpu, nic, drive; of a numa node: its CPU
-  int count = 1;              ///< nic, drive: alike parts that work as one
-  int cores = 0;              ///< numa; 0: all of the CPU's
-  Bytes memory;               ///< numa
-  Bandwidth memory_bandwidth; ///< numa, datasheet
+  std::string where;           ///< "topologies/x.dot:12: gpu0", for messages
+  std::string device;          ///< gpu, nic, drive; of a numa node: its CPU
+  int count = 1;               ///< nic, drive: alike parts that work as one
+  int cores = 0;               ///< numa; 0: all of the CPU's
+  Bytes memory;                ///< numa
+  Bandwidth memory_bandwidth;  ///< numa, datasheet
 };
 
 struct Wire {
-  std::size_t a = 0, b = 0;   ///< indices into Machine::parts
+  std::size_t a = 0, b = 0;  ///< indices into Machine::parts
   LinkType type;
 };
 
@@ -43,8 +43,10 @@ void keep_gpus(Machine& machine, std::size_t count);
 /// Throws InputError unless there are GPUs, each reaches a NUMA node, and all NUMA nodes with parts reach one another.
 void check_machine(const Machine& machine);
 
-/// The machine `nodes` times, joined by its NICs through one non-blocking switch. Reads the parts' files.
+/// The machine `nodes` times, joined by its NICs through one non-blocking switch. Reads the parts' files; `gpu` stands
+/// in for the devices of all GPUs. Of `options` the sizes count.
 Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceCatalog& catalog,
-                        const LinkCatalog& links, const TopologyOptions& options, std::vector<std::string> assumptions);
+                        const LinkCatalog& links, const TopologyOptions& options, const std::optional<GpuSpec>& gpu,
+                        std::vector<std::string> assumptions);
 
 }  // namespace shardsim

@@ -108,15 +108,14 @@ class Router {
     const auto weights = boost::make_function_property_map<WireEdge>(
         [&](const WireEdge& edge) { return weight(boost::get(index, edge)); });
     const auto vertex = boost::get(boost::vertex_index, wires_);
-    const auto record = boost::record_edge_predecessors(
-        boost::make_iterator_property_map(edges.begin(), vertex), boost::on_edge_relaxed());
-    boost::dijkstra_shortest_paths(
-        usable, origin,
-        boost::weight_map(weights)
-            .vertex_index_map(vertex)
-            .distance_map(boost::make_iterator_property_map(result.distance.begin(), vertex))
-            .distance_inf(unreachable)
-            .visitor(boost::make_dijkstra_visitor(record)));
+    const auto record = boost::record_edge_predecessors(boost::make_iterator_property_map(edges.begin(), vertex),
+                                                        boost::on_edge_relaxed());
+    boost::dijkstra_shortest_paths(usable, origin,
+                                   boost::weight_map(weights)
+                                       .vertex_index_map(vertex)
+                                       .distance_map(boost::make_iterator_property_map(result.distance.begin(), vertex))
+                                       .distance_inf(unreachable)
+                                       .visitor(boost::make_dijkstra_visitor(record)));
     for (std::size_t i = 0; i < parts; ++i) {
       if (i != origin && result.distance[i] < unreachable) result.last[i] = boost::get(index, edges[i]);
     }
@@ -162,7 +161,8 @@ struct NodeRouter {
     const std::size_t numa = numas[gpu.numa];
     const Part& part = machine.parts[gpus[g]];
     if (gpu_trees[g].distance[numa] == unreachable) {
-      throw InputError("'" + part.id + "' has no path to host memory", part.where, "an edge to a PCIe switch or NUMA node");
+      throw InputError("'" + part.id + "' has no path to host memory", part.where,
+                       "an edge to a PCIe switch or NUMA node");
     }
     gpu.memory = node.memory[numa];
     gpu.to_host = router.path(gpu_trees[g], numa);
@@ -176,7 +176,8 @@ struct NodeRouter {
       if (node.links[i].kind == LinkKind::nvlink && node.ends[i].first == gpus[g]) gpu.fabric.push_back({LinkId(i), 1});
     }
     for (std::size_t i = 0; i < node.links.size(); ++i) {
-      if (node.links[i].kind == LinkKind::nvlink && node.ends[i].second == gpus[g]) gpu.fabric.push_back({LinkId(i), 2});
+      if (node.links[i].kind == LinkKind::nvlink && node.ends[i].second == gpus[g])
+        gpu.fabric.push_back({LinkId(i), 2});
     }
   }
 
@@ -211,7 +212,8 @@ struct NodeRouter {
     std::vector<std::size_t> taken(nics.size(), 0);
     for (std::size_t g = 0; g < gpus.size() && !nics.empty(); ++g) {
       const auto better = [&](std::size_t a, std::size_t b) {
-        return std::pair(gpu_trees[g].distance[nics[a]], taken[a]) < std::pair(gpu_trees[g].distance[nics[b]], taken[b]);
+        return std::pair(gpu_trees[g].distance[nics[a]], taken[a]) <
+               std::pair(gpu_trees[g].distance[nics[b]], taken[b]);
       };
       std::size_t nic = 0;
       for (std::size_t i = 1; i < nics.size(); ++i) {

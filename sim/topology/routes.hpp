@@ -19,12 +19,12 @@ struct NodeLinks {
 
 struct Topology::Graph {
   struct Gpu {
-    std::size_t numa = 0;                            ///< ordinal among the node's NUMA nodes
-    std::vector<LinkUse> to_host, from_host;         ///< DRAM included
+    std::size_t numa = 0;                     ///< ordinal among the node's NUMA nodes
+    std::vector<LinkUse> to_host, from_host;  ///< DRAM included
     LinkId memory;
-    std::vector<LinkUse> to_network, from_network;   ///< empty where the node has no NIC
-    std::vector<LinkUse> fabric;                     ///< its NVLinks, outwards then inwards
-    std::vector<std::size_t> place;                  ///< parts between its NUMA node and it: the bus order
+    std::vector<LinkUse> to_network, from_network;  ///< empty where the node has no NIC
+    std::vector<LinkUse> fabric;                    ///< its NVLinks, outwards then inwards
+    std::vector<std::size_t> place;                 ///< parts between its NUMA node and it: the bus order
   };
   std::size_t links = 0;                             ///< of one node
   std::vector<Gpu> gpus;                             ///< of one node

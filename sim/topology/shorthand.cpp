@@ -30,8 +30,8 @@ std::optional<std::size_t> take_count(std::string_view& text, std::string_view w
   std::size_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value);
   if (error != std::errc{} || value == 0 || value > most_gpus) {
-    throw InputError("'" + std::string(text.substr(0, digits)) + "' is no usable count", "--topology " + std::string(whole),
-                     "from 1 to 65536 GPUs, such as 4xA100 or 2x8xH100");
+    throw InputError("'" + std::string(text.substr(0, digits)) + "' is no usable count",
+                     "--topology " + std::string(whole), "from 1 to 65536 GPUs, such as 4xA100 or 2x8xH100");
   }
   text.remove_prefix(std::min(digits + 1, text.size()));
   return value;

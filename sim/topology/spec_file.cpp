@@ -45,7 +45,8 @@ struct SpecFileReader {
       result.value = value.Scalar();
     } else {
       for (const YAML::Node& point : value) {
-        if (!point.IsSequence() || point.size() != 2) refuse("not a point", key, point, "[log10 of the work, fraction]");
+        if (!point.IsSequence() || point.size() != 2)
+          refuse("not a point", key, point, "[log10 of the work, fraction]");
         try {
           result.points.emplace_back(point[0].as<double>(), point[1].as<double>());
         } catch (const YAML::Exception&) {
@@ -164,7 +165,8 @@ std::vector<std::string> SpecFile::groups() const {
 void SpecFile::refuse_unread() const {
   const auto check = [this](const auto& map) {
     for (const auto& [key, unused] : map) {
-      if (!read_.contains(key)) throw InputError("unknown key '" + key + "'", file_, "a key that this kind of file has");
+      if (!read_.contains(key))
+        throw InputError("unknown key '" + key + "'", file_, "a key that this kind of file has");
     }
   };
   check(texts_);

@@ -19,16 +19,21 @@ struct Loader {
   DeviceCatalog catalog;
   LinkCatalog links;
   TopologyOptions options;
-  std::vector<std::string> assumptions;
+  std::vector<std::string> assumptions = {};
 
-  Topology build(const Machine& machine, std::size_t nodes) {
-    return build_topology(machine, nodes, catalog, links, options, std::move(assumptions));
+  Topology build(const Machine& machine, std::size_t nodes, const std::optional<GpuSpec>& gpu) {
+    return build_topology(machine, nodes, catalog, links, options, gpu, std::move(assumptions));
+  }
+
+  std::optional<GpuSpec> named_gpu() {
+    if (options.gpu.empty()) return std::nullopt;
+    return catalog.gpu(options.gpu, "--gpu", assumptions);
   }
 
   Topology system(const Shorthand& shorthand) {
     Machine machine = read_dot(folder / (shorthand.system + ".dot"), links);
     if (shorthand.nodes > 1) machine.name = fmt::format("{}x{}", shorthand.nodes, machine.name);
-    return build(machine, shorthand.nodes);
+    return build(machine, shorthand.nodes, named_gpu());
   }
 
   /// The first GPUs of the device's own system, or a box made up for them.
@@ -52,15 +57,14 @@ struct Loader {
     if (shorthand.device.empty() && options.gpu.empty()) {
       throw InputError("the topology names no device", where, "4xA100, or the device in --gpu");
     }
-    const bool named = !options.gpu.empty();
-    const GpuSpec gpu = catalog.gpu(named ? options.gpu : shorthand.device, named ? "--gpu" : where, assumptions);
+    const std::optional<GpuSpec> named = named_gpu();
+    const GpuSpec gpu = named ? *named : catalog.gpu(shorthand.device, where, assumptions);
     if (named && !normalized_name(gpu.name).starts_with(normalized_name(shorthand.device))) {
       assumptions.push_back(fmt::format("--gpu {} stands in for the {} of {}", gpu.name, shorthand.device, where));
     }
-    options.gpu = gpu.name;
     Machine machine = machine_for(gpu, shorthand.gpus);
     if (shorthand.nodes > 1) machine.name = fmt::format("{}x{}", shorthand.nodes, machine.name);
-    return build(machine, shorthand.nodes);
+    return build(machine, shorthand.nodes, gpu);
   }
 };
 
@@ -68,13 +72,20 @@ struct Loader {
 
 std::string_view name_of(LinkKind kind) {
   switch (kind) {
-    case LinkKind::nvlink: return "nvlink";
-    case LinkKind::pcie: return "pcie";
-    case LinkKind::interconnect: return "interconnect";
-    case LinkKind::nic: return "nic";
-    case LinkKind::network: return "network";
-    case LinkKind::memory: return "memory";
-    case LinkKind::nvme: return "nvme";
+    case LinkKind::nvlink:
+      return "nvlink";
+    case LinkKind::pcie:
+      return "pcie";
+    case LinkKind::interconnect:
+      return "interconnect";
+    case LinkKind::nic:
+      return "nic";
+    case LinkKind::network:
+      return "network";
+    case LinkKind::memory:
+      return "memory";
+    case LinkKind::nvme:
+      return "nvme";
   }
   return "";
 }
@@ -91,15 +102,16 @@ std::vector<std::string> system_names(const std::filesystem::path& folder) {
 }
 
 Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder) {
-  if (text.empty()) throw InputError("the topology is empty", "--topology", "4xA100, a system such as dgx-a100, or a DOT file");
+  if (text.empty())
+    throw InputError("the topology is empty", "--topology", "4xA100, a system such as dgx-a100, or a DOT file");
   if (text.front() == '@') {
     throw InputError("reading a machine's own description is not available yet", fmt::format("--topology {}", text),
                      "4xA100, 2x8xH100, a system such as dgx-a100, or a DOT file");
   }
-  Loader loader{folder, DeviceCatalog(folder / "devices"), LinkCatalog(folder / "links.yaml"), options, {}};
+  Loader loader{folder, DeviceCatalog(folder / "devices"), LinkCatalog(folder / "links.yaml"), options};
   const std::filesystem::path file{std::string(text)};
   if (file.extension() == ".dot" || text.find('/') != std::string_view::npos) {
-    return loader.build(read_dot(file, loader.links), 1);
+    return loader.build(read_dot(file, loader.links), 1, loader.named_gpu());
   }
   const Shorthand shorthand = parse_shorthand(text, system_names(folder));
   return shorthand.system.empty() ? loader.counted(shorthand, fmt::format("--topology {}", text))

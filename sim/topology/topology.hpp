@@ -28,8 +28,8 @@ std::string_view name_of(LinkKind kind);
 struct Link {
   std::string id;  ///< "gpu0>sw0", "dram0"
   LinkKind kind = LinkKind::pcie;
-  Bandwidth bandwidth;        ///< as the datasheet says, per direction
-  double efficiency = 1;      ///< fraction of it that payload reaches (measured; see topologies/*.yaml)
+  Bandwidth bandwidth;    ///< as the datasheet says, per direction
+  double efficiency = 1;  ///< fraction of it that payload reaches (measured; see topologies/*.yaml)
   Time latency;
   Bandwidth effective() const { return bandwidth * efficiency; }
 };
@@ -46,7 +46,7 @@ struct Host {
   std::string id;  ///< "host0"
   CpuSpec cpu;
   int sockets = 1;
-  int cores = 0;       ///< of all sockets together (those of the virtual machine, in a cloud)
+  int cores = 0;  ///< of all sockets together (those of the virtual machine, in a cloud)
   Bytes memory;
   std::vector<DeviceId> devices;
 };
@@ -72,7 +72,7 @@ struct Ring {
 
 class Topology {
  public:
-  std::string name;                      ///< "dgx-a100", "4xA100-SXM4-80GB"
+  std::string name;  ///< "dgx-a100", "4xA100-SXM4-80GB"
   std::string source;
   std::vector<Device> devices;
   std::vector<Host> hosts;
@@ -99,7 +99,7 @@ class Topology {
   /// True when every pair in the group is joined by NVLink through a switch (NVSwitch).
   bool is_switched(std::span<const DeviceId> group) const;
 
-  struct Graph;                          ///< the Boost.Graph, out of sight (routes.cpp)
+  struct Graph;  ///< the Boost.Graph, out of sight (routes.cpp)
   std::shared_ptr<const Graph> graph;
 };
 
@@ -107,9 +107,9 @@ class Topology {
 /// to a DOT file. `gpu` (may be empty) names or narrows the device. Throws InputError: unknown names with the nearest
 /// known ones, an unreachable GPU, a malformed file with its line.
 struct TopologyOptions {
-  std::string gpu;
-  std::optional<Bytes> host_memory;      ///< --host-memory: per node
-  std::optional<Bytes> nvme;             ///< --nvme: per node
+  std::string gpu = {};
+  std::optional<Bytes> host_memory = {};  ///< --host-memory: per node
+  std::optional<Bytes> nvme = {};         ///< --nvme: per node
 };
 Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder);
 /// Names of the shipped systems, sorted.

@@ -96,7 +96,9 @@ TEST_CASE("Bytes that each rank sends in a step") {
   CHECK(gigabytes(Seen("zero1").moved(TaskKind::collective)) == "42.16");
   CHECK(gigabytes(Seen("zero2").moved(TaskKind::collective)) == "42.16");
   CHECK(Seen("zero3").moved(TaskKind::collective) == Approx(40.5e9).epsilon(0.005));
-  CHECK(gigabytes(Seen("fsdp", {"--reduce-dtype", "fp32"}).moved(TaskKind::collective)) == "56.21");
+  // 2P + 2P + 4P, less the second gather of [norm, lm_head], which stays gathered.
+  const double kept = 2 * 525'340'672.0;
+  CHECK(gigabytes(Seen("fsdp", {"--reduce-dtype", "fp32"}).moved(TaskKind::collective)) == gigabytes((8 * parameters - kept) * 7 / 8));
   CHECK(Seen("ddp", {"--precision", "fp32"}).moved(TaskKind::collective) == Approx(56.21e9).epsilon(0.01));
 }
 
@@ -124,7 +126,7 @@ TEST_CASE("A pinned partition of 4.02 GB takes 4.29 GB") {
   const Seen seen("zero2-offload");
   const Outcome outcome = run(seen.plan());
   CHECK(outcome.hosts.front().pinned_peak % (std::int64_t{1} << 20) == 0);
-  CHECK(outcome.hosts.front().pinned_peak > static_cast<std::int64_t>(seen.resident(true)) - 8 * parameters / 8);
+  CHECK(static_cast<double>(outcome.hosts.front().pinned_peak) > seen.resident(true) - 8 * parameters / 8);
 }
 
 TEST_CASE("CPU Adam moves 28 bytes a parameter, 44 with unscaling and casting") {

@@ -42,7 +42,7 @@ inline shardsim::Report sample_report() {
   report.hosts = {host};
   report.step = {2.0, 8192, 4096, 2048, 3.7e14, 0.25, 0.5, 1.0, 0.5, 0.25, 0.125, 0.125};
   report.links = {{"gpu0>gpu1", "nvlink", 2, 300e9, 60'000'000'000, 0.25, 0.1}, {"dram0", "memory", 1, 200e9, 0, 0, 0}};
-  report.bottleneck = {"compute", 0.5, "Matrix products take half of the step."};
+  report.bottleneck = {"compute", 0.5, "matrix products take half of it"};
   report.states_bytes_per_parameter = 16;
   report.assumptions = {"A100 is taken as A100-SXM4-80GB"};
   return report;

@@ -56,7 +56,6 @@ class Zero3 : public Strategy {
       }
     }
     recorder_.allocate(Category::buffers, config_.reduce_bucket_size * sizes_.weight, "ipg bucket", reduce_);
-    gather_persistent(all_gather_);
   }
 
   void begin_forward(std::int64_t micro_step, bool boundary) override {
@@ -95,7 +94,7 @@ class Zero3 : public Strategy {
     coordinator_.release_all();
     norms();
     for (std::size_t i = 0; i < sub_groups_.size(); ++i) step_sub_group(i);
-    gather_persistent(Recorder::compute_stream());
+    gather_persistent();
     coordinator_.mark_persistent_available();
   }
 
@@ -216,8 +215,10 @@ class Zero3 : public Strategy {
     if (--bucket.waiting == 0) recorder_.reset(bucket.flat);
   }
 
-  void gather_persistent(StreamId stream) {
+  // _post_step: one all-gather for each, on the compute stream.
+  void gather_persistent() {
     if (!gathers()) return;
+    const StreamId stream = Recorder::compute_stream();
     for (std::size_t i = 0; i < states_.size(); ++i) {
       const ParameterId p(i);
       if (!coordinator_.is_persistent(p)) continue;
@@ -225,7 +226,6 @@ class Zero3 : public Strategy {
       upload_partition(p);
       recorder_.collective(CollectiveKind::all_gather, static_cast<double>(padded_bytes(p)), "all-gather persistent", stream);
     }
-    recorder_.wait_stream(Recorder::compute_stream(), stream);
   }
 
   // __reduce_and_partition_ipg_grads: an interleaved copy (none for a single divisible tensor), reduce-scatter,
