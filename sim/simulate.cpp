@@ -6,6 +6,7 @@
 #include "model/core/error.hpp"
 #include "sim/engine/engine.hpp"
 #include "sim/plan/make_plan.hpp"
+#include "sim/plan/runtime_defaults.hpp"
 #include "sim/report/make_report.hpp"
 
 namespace shardsim {
@@ -35,11 +36,13 @@ Scenario load_scenario(const Request& request, const DataFolders& data) {
 }
 
 Report simulate(const Request& request, const DataFolders& data) {
-  const Scenario scenario = load_scenario(request, data);
-  const PlannedRun run = make_plan(request, scenario.topology, scenario.architecture);
+  Scenario scenario = load_scenario(request, data);
+  const Request resolved =
+      with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
+  const PlannedRun run = make_plan(resolved, scenario.topology, scenario.architecture);
   const Outcome outcome = shardsim::run(run.plan);
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
-  return make_report(request, scenario.topology, scenario.architecture, run, outcome);
+  return make_report(resolved, scenario.topology, scenario.architecture, run, outcome);
 }
 
 }  // namespace shardsim

@@ -215,6 +215,7 @@ void Autograd::backward() {
 // what it computes; what Python still holds when recomputation stops there is dropped at once.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
+  const double before = recorder_.executed_flops();
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
@@ -235,6 +236,7 @@ void Autograd::recompute(ModuleId layer) {
       }
     }
   }
+  recomputed_flops_ += recorder_.executed_flops() - before;
 }
 
 void Autograd::release_gradient(std::uint32_t buffer) {

@@ -28,6 +28,8 @@ class Autograd {
 
   void forward();
   void backward();
+  /// FLOPs that checkpointing has executed a second time so far.
+  double recomputed_flops() const { return recomputed_flops_; }
 
  private:
   struct ValueState {
@@ -80,6 +82,7 @@ class Autograd {
     std::vector<ValueId> inputs;
   };
   std::vector<LayerRange> layers_;
+  double recomputed_flops_ = 0;
 };
 
 }  // namespace shardsim

@@ -62,7 +62,6 @@ void record_step(const Request& request, std::uint16_t step, Recorder& recorder,
 
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture, Folding folding) {
   const auto world = static_cast<std::int64_t>(topology.devices.size());
-  check_strategy(request, world);
   PlannedRun run;
   Plan& plan = run.plan;
   plan.steps = simulated_steps;
@@ -81,12 +80,11 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     strategy->initialise();
     Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder, *strategy);
-    double before = 0;
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {
-      before = recorder.executed_flops();
       record_step(request, step, recorder, *strategy, autograd);
     }
-    run.executed_flops = std::max(run.executed_flops, recorder.executed_flops() - before);
+    run.executed_flops = recorder.executed_flops() / simulated_steps;
+    run.recomputed_flops = autograd.recomputed_flops() / simulated_steps;
     plan.programs.push_back(recorder.take());
   }
   return run;

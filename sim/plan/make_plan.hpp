@@ -14,12 +14,13 @@ struct PlannedRun {
   Plan plan;
   Fold fold;                  ///< which devices, hosts and links the plan's classes stand for
   double executed_flops = 0;  ///< of one device in the last step, recomputation included
+  double recomputed_flops = 0;///< of these, what checkpointing ran a second time
 };
 
 enum class Folding : std::uint8_t { on, off };
 
 /// Records the program of each class of equal ranks: two training steps, the first without optimizer states, prefetch
-/// trace or rebuilt buckets, the second steady. Throws InputError where the strategy makes no sense on the topology.
+/// trace or rebuilt buckets, the second steady. `request` is one that with_runtime_defaults() returned.
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
                      Folding folding = Folding::on);
 

@@ -57,7 +57,7 @@ struct StepReport {
   std::int64_t tokens = 0;
   double tokens_per_s = 0, tokens_per_s_per_gpu = 0;
   double model_flops = 0;   ///< of the whole step, all devices
-  double mfu = 0, hfu = 0;  ///< against the peak of the compute type; hfu counts executed flops, recomputation too
+  double mfu = 0, hfu = 0;  ///< against the peak of the compute type; hfu counts recomputation too
   double compute_s = 0, exposed_communication_s = 0, exposed_transfer_s = 0, optimizer_s = 0, idle_s = 0;
 };
 

@@ -51,8 +51,10 @@ double parse_price(const OptionText& text) {
 }
 
 void set_numbers(const OptionTexts& texts, Request& request) {
-  where_given(texts, "seq-len",
-              [&](const OptionText& text) { request.seq_len = positive(parse_length(text.value, text.where), text); });
+  where_given(texts, "seq-len", [&](const OptionText& text) {
+    request.seq_len = positive(parse_length(text.value, text.where), text);
+    request.seq_len_given = true;
+  });
   where_given(texts, "micro-batch", [&](const OptionText& text) {
     request.micro_batch = positive(parse_count(text.value, text.where), text);
   });

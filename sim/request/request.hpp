@@ -33,6 +33,7 @@ struct Request {
   StrategyKind kind = StrategyKind::single;
   Offload offload;
   std::int64_t seq_len = 4096;
+  bool seq_len_given = false;           ///< false: a model with fewer learned positions shortens it
   std::int64_t micro_batch = 1;
   std::int64_t grad_accum = 1;
   Precision precision = Precision::bf16_mixed;

@@ -8,6 +8,7 @@
 
 #include "sim/engine/engine.hpp"
 #include "sim/plan/make_plan.hpp"
+#include "sim/plan/runtime_defaults.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/simulate.hpp"
 
@@ -29,6 +30,8 @@ struct Planned {
 inline Planned plan(const std::vector<std::string>& words, Folding folding = Folding::on) {
   Planned planned{request(words), {}, {}};
   planned.scenario = load_scenario(planned.request, data());
+  planned.request = with_runtime_defaults(planned.request, planned.scenario.topology, planned.scenario.architecture,
+                                          planned.scenario.topology.assumptions);
   planned.run = make_plan(planned.request, planned.scenario.topology, planned.scenario.architecture, folding);
   return planned;
 }

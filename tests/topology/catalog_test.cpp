@@ -49,6 +49,11 @@ TEST_CASE("every other device file loads as what it says it is, and no two share
     std::vector<std::string> known = file.list("aliases");
     known.push_back(name);
     for (const std::string& each : known) CHECK(owner.emplace(normalized_name(each), name).second);
+    std::vector<std::string> assumptions;
+    for (const std::string& alias : file.list("aliases")) {
+      if (kind == "gpu") CHECK(catalog().gpu(alias, "test", assumptions).name == name);
+      if (kind == "cpu") CHECK(catalog().cpu(alias, "test").name == name);
+    }
     ++parts;
   }
   CHECK(parts > catalog().gpu_names().size() + 20);

@@ -76,7 +76,7 @@ TEST_CASE("syntax errors are refused with the line") {
   says(complaint(host + gpu + "  gpu0 -> numa0 [link=pcie4x16];\n"), "box.dot");
   const ScratchFile directed("d.dot", "digraph g { a -> b; }");
   says(refusal([&] { load(directed.path()); }), "the graph is directed");
-  const ScratchFile garbage("g.dot", "\x01\x02{{{\"");
+  const ScratchFile garbage("g.dot", "\x01\x02{\"");
   says(refusal([&] { load(garbage.path()); }), "malformed DOT");
   const ScratchFile empty("e.dot", "");
   says(refusal([&] { load(empty.path()); }), "malformed DOT");

@@ -25,9 +25,9 @@ class Fsdp2 : public Strategy {
         recorder_(context.recorder),
         original_(keeps_master_weights(context.request.precision) ? DType::f32 : weight_type(context.request.precision)),
         compute_(gradient_type(context.request.precision)),
-        reduce_(context.request.reduce_dtype.value_or(keeps_master_weights(context.request.precision) ? DType::f32 : compute_)),
+        reduce_(*context.request.reduce_dtype),
         offload_(context.request.offload.any()),
-        pinned_(context.request.pin_memory.value_or(true)),
+        pinned_(*context.request.pin_memory),
         copy_in_(recorder_.stream("all-gather copy-in")),
         all_gather_(recorder_.stream("all-gather")),
         reduce_scatter_(recorder_.stream("reduce-scatter")) {

@@ -29,7 +29,7 @@ class Zero12 : public Strategy {
         sizes_(zero_sizes(context.request.precision)),
         stage2_(context.request.kind == StrategyKind::zero2),
         offload_(context.request.offload.optimizer),
-        pinned_(context.request.pin_memory.value_or(true)),
+        pinned_(*context.request.pin_memory),
         groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world())),
         gradients_(context.architecture.parameters.size()),
         owned_elements_(context.architecture.parameters.size(), 0),

@@ -28,7 +28,7 @@ class Zero3 : public Strategy {
         architecture_(context.architecture),
         recorder_(context.recorder),
         sizes_(zero_sizes(context.request.precision)),
-        pinned_(context.request.pin_memory.value_or(true)),
+        pinned_(*context.request.pin_memory),
         all_gather_(recorder_.stream("all-gather")),
         reduce_(recorder_.stream("reduce-scatter")),
         states_(architecture_.parameters.size()),

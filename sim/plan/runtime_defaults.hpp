@@ -1,0 +1,22 @@
+// What the runtime decides when the user does not.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/architecture.hpp"
+#include "sim/request/request.hpp"
+#include "sim/topology/topology.hpp"
+
+namespace shardsim {
+
+/// The request with every absent value filled in, and a sentence for each choice that a user may not expect:
+/// - `reduce_dtype`: FSDP fp32 under mixed precision (as torchtitan sets it), else the gradients' type;
+/// - `pin_memory`: on, DeepSpeed's and FSDP2's default;
+/// - `seq_len`, when not given: 4096, or all that the model has learned positions for;
+/// - `host_memory`, `nvme` (a node's), `price`: the topology's.
+/// Throws InputError when the strategy makes no sense on the topology, or the work is too much to simulate.
+Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
+                              std::vector<std::string>& assumptions);
+
+}  // namespace shardsim
