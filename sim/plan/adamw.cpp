@@ -70,11 +70,10 @@ void clip_gradients(Recorder& recorder, double bytes, bool sharded) {
 }
 
 void cpu_adam(Recorder& recorder, std::int64_t elements, double extra_bytes) {
-  const CpuSpec& cpu = recorder.cluster().topology().hosts[recorder.device().host.index()].cpu;
-  const int sockets = recorder.cluster().topology().hosts[recorder.device().host.index()].sockets;
-  const double cores = static_cast<double>(cpu.cores) * sockets / static_cast<double>(recorder.ranks_on_host());
+  const Host& host = recorder.cluster().topology().hosts[recorder.device().host.index()];
+  const double cores = static_cast<double>(host.cores) / static_cast<double>(recorder.ranks_on_host());
   const double bytes = static_cast<double>(elements) * (cpu_adam_bytes + extra_bytes);
-  const double limit = std::max(cores, 1.0) * cpu.optimizer_parameters_per_core_second * (cpu_adam_bytes + extra_bytes);
+  const double limit = std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * (cpu_adam_bytes + extra_bytes);
   recorder.host_work(bytes, limit, "cpu adam");
 }
 

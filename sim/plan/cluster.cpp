@@ -77,6 +77,13 @@ std::int64_t Cluster::ranks_on_host(DeviceClassId device_class) const {
   return static_cast<std::int64_t>(topology_.hosts[topology_.devices[device.index()].host.index()].devices.size());
 }
 
+std::int64_t Cluster::ranks_on_socket(DeviceClassId device_class) const {
+  const Device& device = topology_.devices[fold_.devices[device_class.index()].front().index()];
+  const std::vector<DeviceId>& neighbours = topology_.hosts[device.host.index()].devices;
+  return std::count_if(neighbours.begin(), neighbours.end(),
+                       [&](DeviceId other) { return topology_.devices[other.index()].socket == device.socket; });
+}
+
 TransferId Cluster::add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants) {
   Transfer transfer;
   transfer.bytes = bytes;
@@ -107,7 +114,10 @@ TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double
 }
 
 TransferId Cluster::host_work(DeviceClassId device_class, double bytes, double limit) {
-  return add(bytes, Time{}, limit, host_memory_[device_class.index()].uses, 1);
+  const Path& path = host_memory_[device_class.index()];
+  const double ranks = static_cast<double>(ranks_on_socket(device_class));
+  const double reachable = cpu_optimizer_bandwidth_fraction * path.bandwidth / ranks;
+  return add(bytes, Time{}, limit > 0 ? std::min(limit, reachable) : reachable, path.uses, 1);
 }
 
 }  // namespace shardsim

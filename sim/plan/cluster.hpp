@@ -28,13 +28,16 @@ class Cluster {
   const Fold& fold() const { return fold_; }
   /// Ranks that share the host, and so its cores, with the class's representative.
   std::int64_t ranks_on_host(DeviceClassId device_class) const;
+  /// Ranks that share the NUMA node of the class's representative, and so its memory's bandwidth.
+  std::int64_t ranks_on_socket(DeviceClassId device_class) const;
   std::uint32_t host_class_of(DeviceClassId device_class) const;
 
   /// The `sequence`-th collective of the group; made by the first program that reaches it, joined by the others.
   TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
-  /// Every member's CPU reads and writes `bytes` of the DRAM next to its device; never faster than `limit` (0: no limit).
+  /// Every member's CPU reads and writes `bytes` of the DRAM next to its device at once; never faster than `limit`
+  /// (0: none) nor than such loops reach of the memory's bandwidth.
   TransferId host_work(DeviceClassId device_class, double bytes, double limit);
 
  private:

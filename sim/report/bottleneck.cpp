@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "sim/cost/host_time.hpp"
 #include "sim/topology/topology.hpp"
 
 namespace shardsim {
@@ -34,16 +35,15 @@ std::string name_of_link(const PlanLink* link) {
   return fmt::format("{} {}", name_of(static_cast<LinkKind>(link->kind)), link->id);
 }
 
-// True where cores, not DRAM, bound the CPU optimizer: its rate limit is lower than its share of the memory link.
+// True where cores, not DRAM, bound the CPU optimizer: its ranks together ask for less than such loops reach of the
+// memory's bandwidth.
 bool is_bound_by_cores(const Plan& plan, const Program& program) {
   for (auto task = program.tasks.rbegin(); task != program.tasks.rend(); ++task) {
     if (task->kind != TaskKind::cpu || task->phase != Phase::optimizer) continue;
     const Transfer& transfer = plan.transfers[task->transfer.index()];
-    for (std::uint32_t u = transfer.uses_begin; u < transfer.uses_end; ++u) {
-      const double share = plan.links[plan.uses[u].link].capacity / plan.uses[u].share;
-      if (transfer.limit > 0 && transfer.limit < share) return true;
-    }
-    return false;
+    const TransferUse& memory = plan.uses[transfer.uses_begin];
+    const PlanLink& link = plan.links[memory.link];
+    return transfer.limit * memory.share < 0.99 * cpu_optimizer_bandwidth_fraction * link.capacity;
   }
   return false;
 }
