@@ -1,52 +1,19 @@
 // How fast the engine is: nanoseconds a task and simulated steps a second, next to a calibration loop of the same run.
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <queue>
 #include <random>
 
 #include "sim/engine/check_plan.hpp"
 #include "sim/engine/engine.hpp"
 #include "sim/engine/event_loop.hpp"
 #include "sim/engine/ledger.hpp"
+#include "tests/bench/stopwatch.hpp"
 #include "tests/theory/zero3_workload.hpp"
 
 using namespace shardsim;
+using bench::calibrate;
+using bench::median_ns;
 
 namespace {
-
-/// Median over repeats that together take about half a second.
-template <class Work>
-double median_ns(Work work) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> samples;
-  double total = 0;
-  while (samples.size() < 5 || total < 5e8) {
-    const auto begin = Clock::now();
-    work();
-    samples.push_back(std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
-    total += samples.back();
-  }
-  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-  std::nth_element(samples.begin(), middle, samples.end());
-  return *middle;
-}
-
-/// A pop and a push on std::priority_queue with 1000 events pending: what an event costs a textbook simulator.
-double calibrate() {
-  constexpr int turns = 100'000;
-  const double ns = median_ns([] {
-    std::minstd_rand random(1);
-    std::priority_queue<std::pair<std::int64_t, int>> queue;
-    for (int i = 0; i < 1000; ++i) queue.push({-static_cast<std::int64_t>(random()), i});
-    for (int i = 0; i < turns; ++i) {
-      const auto [instant, id] = queue.top();
-      queue.pop();
-      queue.push({instant - static_cast<std::int64_t>(random() % 1'000'000), id});
-    }
-  });
-  return ns / turns;
-}
 
 /// Eager training on `programs` ranks: kernels that a host thread issues, each with an activation, and a collective and
 /// a copy over a shared link every sixteen kernels.
