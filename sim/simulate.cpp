@@ -12,13 +12,16 @@
 namespace shardsim {
 
 DataFolders find_data(const std::filesystem::path& program) {
-  const auto folders = [](const std::filesystem::path& root) { return DataFolders{root / "model/zoo", root / "topologies"}; };
+  const auto folders = [](const std::filesystem::path& root) {
+    return DataFolders{root / "model/zoo", root / "topologies"};
+  };
   const auto exist = [](const DataFolders& data) {
     return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
   };
   if (const char* chosen = std::getenv("SHARDSIM_DATA"); chosen != nullptr && *chosen != '\0') {
     const DataFolders data = folders(chosen);
-    if (!exist(data)) throw InputError("SHARDSIM_DATA names no data folder", chosen, "a folder with model/zoo and topologies in it");
+    if (!exist(data))
+      throw InputError("SHARDSIM_DATA names no data folder", chosen, "a folder with model/zoo and topologies in it");
     return data;
   }
   std::error_code ignored;
@@ -27,7 +30,8 @@ DataFolders find_data(const std::filesystem::path& program) {
   if (exist(installed)) return installed;
   const DataFolders source = folders(SHARDSIM_DATA_DIR);
   if (exist(source)) return source;
-  throw InputError("the data files are missing", "model/zoo and topologies", "an installed shardsim, or SHARDSIM_DATA set to the source tree");
+  throw InputError("the data files are missing", "model/zoo and topologies",
+                   "an installed shardsim, or SHARDSIM_DATA set to the source tree");
 }
 
 Scenario load_scenario(const Request& request, const DataFolders& data) {

@@ -16,9 +16,9 @@ struct Protocol {
   double nvlink_tree, pcie_tree, network_tree;
 };
 constexpr std::array<Protocol, 3> protocols{{
-    {0.5, 6.6, 6.8, 0.6, 1.0, 2.7, 0.6, 1.0, 5.0},       // LL
-    {0.92, 14.0, 14.0, 1.9, 2.5, 4.0, 1.25, 1.9, 8.5},   // LL128
-    {1.0, 8.4, 8.4, 3.4, 5.7, 14.0, 4.0, 4.0, 14.0},     // Simple
+    {0.5, 6.6, 6.8, 0.6, 1.0, 2.7, 0.6, 1.0, 5.0},      // LL
+    {0.92, 14.0, 14.0, 1.9, 2.5, 4.0, 1.25, 1.9, 8.5},  // LL128
+    {1.0, 8.4, 8.4, 3.4, 5.7, 14.0, 4.0, 4.0, 14.0},    // Simple
 }};
 constexpr double tree_bandwidth_share = 0.92;
 

@@ -1,4 +1,5 @@
-// How NCCL would run a collective: which algorithm and protocol, what each rank then sends, and what latency precedes it.
+// How NCCL would run a collective: which algorithm and protocol, what each rank then sends, and what latency precedes
+// it.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,8 @@ inline constexpr double cpu_unscale_bytes = 8;
 inline constexpr double cpu_downcast_bytes = 8;
 
 /// Share of STREAM bandwidth that a CPU Adam reaches: 110 to 127 GB/s of the 28 B a parameter above on two Xeon 8168
-/// (measured: Ren et al. 2021, ZeRO-Offload, CPU-Adam table, 1 to 10 billion parameters), whose STREAM is about 205 GB/s.
+/// (measured: Ren et al. 2021, ZeRO-Offload, CPU-Adam table, 1 to 10 billion parameters), whose STREAM is about 205
+/// GB/s.
 inline constexpr double cpu_optimizer_bandwidth_fraction = 0.58;
 
 /// Share of a pinned copy's speed that a pageable one reaches: the driver stages it through a bounce buffer with one

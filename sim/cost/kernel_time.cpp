@@ -22,17 +22,23 @@ double fraction_at(const std::vector<EfficiencyPoint>& curve, double log10_work)
 
 FlopRate matmul_peak(const GpuSpec& device, DType type) {
   switch (type) {
-    case DType::f32: return device.matmul_f32;
-    case DType::f8: return device.matmul_f8.flops_per_second > 0 ? device.matmul_f8 : device.matmul_16bit;
-    default: return device.matmul_16bit;
+    case DType::f32:
+      return device.matmul_f32;
+    case DType::f8:
+      return device.matmul_f8.flops_per_second > 0 ? device.matmul_f8 : device.matmul_16bit;
+    default:
+      return device.matmul_16bit;
   }
 }
 
 Time KernelTimes::of(const Kernel& kernel) const {
   switch (kernel.kind) {
-    case KernelKind::matmul: return matmul(kernel);
-    case KernelKind::attention: return attention(kernel);
-    case KernelKind::memory: return of_bytes(kernel.bytes);
+    case KernelKind::matmul:
+      return matmul(kernel);
+    case KernelKind::attention:
+      return attention(kernel);
+    case KernelKind::memory:
+      return of_bytes(kernel.bytes);
   }
   return Time{};
 }

@@ -8,9 +8,9 @@
 namespace shardsim {
 
 /// Times on one GPU. Matrix products run at the device's peak for their type times the fraction that its curve gives at
-/// their size, or at memory speed where that is slower (Williams et al. 2009, the roofline); fused attention likewise on
-/// its own curves; everything else at the share of memory bandwidth that large elementwise kernels reach. Each kernel
-/// occupies its stream for the device's shortest kernel time on top of that.
+/// their size, or at memory speed where that is slower (Williams et al. 2009, the roofline); fused attention likewise
+/// on its own curves; everything else at the share of memory bandwidth that large elementwise kernels reach. Each
+/// kernel occupies its stream for the device's shortest kernel time on top of that.
 class KernelTimes {
  public:
   explicit KernelTimes(const GpuSpec& device) : device_(device) {}

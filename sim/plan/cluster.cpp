@@ -25,7 +25,9 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Rin
   }
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     const DeviceClassId id(c);
-    const auto of_class = [&](const auto& route) { return add_route(class_uses(fold, id, route), route(fold.devices[c].front())); };
+    const auto of_class = [&](const auto& route) {
+      return add_route(class_uses(fold, id, route), route(fold.devices[c].front()));
+    };
     to_device_.push_back(of_class([&](DeviceId d) { return topology.host_to_device(d); }));
     to_host_.push_back(of_class([&](DeviceId d) { return topology.device_to_host(d); }));
     host_memory_.push_back(of_class([&](DeviceId d) { return topology.host_memory(d); }));
@@ -104,7 +106,8 @@ TransferId Cluster::collective(std::size_t sequence, CollectiveKind kind, double
   }
   SHARDSIM_CHECK(sequence < issued_.size(), "programs issue their collectives one after the other");
   const Issued& issued = issued_[sequence];
-  SHARDSIM_CHECK(issued.kind == kind && issued.bytes == total_bytes, "all ranks issue the same collectives in the same order");
+  SHARDSIM_CHECK(issued.kind == kind && issued.bytes == total_bytes,
+                 "all ranks issue the same collectives in the same order");
   return issued.transfer;
 }
 

@@ -1,5 +1,5 @@
-// The machine as a plan sees it: classes of equal devices, the process group over all of them, and the routes of copies,
-// written once into the plan's link and use tables.
+// The machine as a plan sees it: classes of equal devices, the process group over all of them, and the routes of
+// copies, written once into the plan's link and use tables.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,8 @@ std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& 
     // Rank 0 starts with the embedding, the largest tensor that any rank owns a slice of; the others own layers.
     roles.assign(static_cast<std::size_t>(world), 1);
     roles.front() = 0;
-    plan.assumptions.push_back("ranks own different slices of the model: rank 0 and rank 1 are simulated, rank 1 for all others");
+    plan.assumptions.push_back(
+        "ranks own different slices of the model: rank 0 and rank 1 are simulated, rank 1 for all others");
     return roles;
   }
   for (std::int64_t rank = 0; rank < world; ++rank) roles.push_back(rank_role(request, architecture, rank, world));
@@ -44,7 +45,8 @@ std::vector<Ring> rings_of_all(const Topology& topology) {
   return topology.rings(all);
 }
 
-void record_step(const Request& request, std::uint16_t step, Recorder& recorder, Strategy& strategy, Autograd& autograd) {
+void record_step(const Request& request, std::uint16_t step, Recorder& recorder, Strategy& strategy,
+                 Autograd& autograd) {
   recorder.begin_step(step);
   for (std::int64_t micro_step = 0; micro_step < request.grad_accum; ++micro_step) {
     const bool boundary = micro_step + 1 == request.grad_accum;
@@ -60,7 +62,8 @@ void record_step(const Request& request, std::uint16_t step, Recorder& recorder,
 
 }  // namespace
 
-PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture, Folding folding) {
+PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
+                     Folding folding) {
   const auto world = static_cast<std::int64_t>(topology.devices.size());
   PlannedRun run;
   Plan& plan = run.plan;
@@ -79,7 +82,8 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     strategy->initialise();
-    Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder, *strategy);
+    Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder,
+                      *strategy);
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {
       record_step(request, step, recorder, *strategy, autograd);
     }

@@ -12,9 +12,9 @@ namespace shardsim {
 /// A plan and what its kernels execute.
 struct PlannedRun {
   Plan plan;
-  Fold fold;                  ///< which devices, hosts and links the plan's classes stand for
-  double executed_flops = 0;  ///< of one device in the last step, recomputation included
-  double recomputed_flops = 0;///< of these, what checkpointing ran a second time
+  Fold fold;                    ///< which devices, hosts and links the plan's classes stand for
+  double executed_flops = 0;    ///< of one device in the last step, recomputation included
+  double recomputed_flops = 0;  ///< of these, what checkpointing ran a second time
 };
 
 enum class Folding : std::uint8_t { on, off };

@@ -4,15 +4,24 @@ namespace shardsim {
 
 std::string_view name_of(Category category) {
   switch (category) {
-    case Category::weights: return "weights";
-    case Category::master_weights: return "master_weights";
-    case Category::gradients: return "gradients";
-    case Category::optimizer: return "optimizer";
-    case Category::activations: return "activations";
-    case Category::logits: return "logits";
-    case Category::gathered: return "gathered";
-    case Category::buffers: return "buffers";
-    case Category::workspace: return "workspace";
+    case Category::weights:
+      return "weights";
+    case Category::master_weights:
+      return "master_weights";
+    case Category::gradients:
+      return "gradients";
+    case Category::optimizer:
+      return "optimizer";
+    case Category::activations:
+      return "activations";
+    case Category::logits:
+      return "logits";
+    case Category::gathered:
+      return "gathered";
+    case Category::buffers:
+      return "buffers";
+    case Category::workspace:
+      return "workspace";
   }
   return "";
 }

@@ -28,12 +28,12 @@ enum class Category : std::uint8_t {
   weights,         ///< what the model computes with, or its resident shard
   master_weights,  ///< the fp32 copy that the optimizer updates
   gradients,
-  optimizer,       ///< moments and the like
-  activations,     ///< saved for backward, or passing through
-  logits,          ///< the head's output, its casts and their gradients
-  gathered,        ///< full parameters gathered from shards, while they are used
-  buffers,         ///< communication buckets, all-gather and reduce-scatter buffers, staging
-  workspace,       ///< cuBLAS, kernels' scratch, temporaries of the optimizer step
+  optimizer,    ///< moments and the like
+  activations,  ///< saved for backward, or passing through
+  logits,       ///< the head's output, its casts and their gradients
+  gathered,     ///< full parameters gathered from shards, while they are used
+  buffers,      ///< communication buckets, all-gather and reduce-scatter buffers, staging
+  workspace,    ///< cuBLAS, kernels' scratch, temporaries of the optimizer step
 };
 inline constexpr std::size_t category_count = 9;
 std::string_view name_of(Category category);
@@ -54,13 +54,13 @@ enum class TaskKind : std::uint8_t {
 struct Task {
   TaskKind kind = TaskKind::compute;
   Phase phase = Phase::forward;
-  std::uint16_t step = 0;       ///< training step it belongs to, from 0
+  std::uint16_t step = 0;  ///< training step it belongs to, from 0
   StreamId stream;
-  LabelId label;                ///< "q_proj", "all-gather"
+  LabelId label;  ///< "q_proj", "all-gather"
   std::int32_t layer = -1;
-  Time issue;                   ///< what the host thread spends on it before it is queued (Python and launch)
-  Time duration;                ///< of compute; of a transfer: passes, with Transfer::latency, before its bytes flow
-  TransferId transfer;          ///< copy, collective, cpu, storage_io
+  Time issue;           ///< what the host thread spends on it before it is queued (Python and launch)
+  Time duration;        ///< of compute; of a transfer: passes, with Transfer::latency, before its bytes flow
+  TransferId transfer;  ///< copy, collective, cpu, storage_io
   std::uint32_t waits_begin = 0, waits_end = 0;  ///< range of Program::waits
 };
 
@@ -68,7 +68,7 @@ struct Task {
 struct Tensor {
   Pool pool = Pool::device;
   Category category = Category::activations;
-  StreamId stream;              ///< device pool: the stream whose free list serves it
+  StreamId stream;  ///< device pool: the stream whose free list serves it
   std::int64_t bytes = 0;
   LabelId label;
   std::int32_t layer = -1;
@@ -96,14 +96,14 @@ struct Mark {
 
 /// The work of one class of equal ranks. All instructions of all simulated steps, in program order.
 struct Program {
-  std::vector<std::uint32_t> devices;   ///< members: indices into Topology::devices, ascending
-  std::uint32_t host_class = 0;         ///< index into Plan::host_classes
-  std::uint32_t ranks_per_host = 1;     ///< members of this program on each host of that class
-  std::int64_t capacity_bytes = 0;      ///< of the device, as the framework sees it
-  std::int64_t outside_bytes = 0;       ///< CUDA context and communicators: in use, but not the allocator's
-  std::vector<std::string> streams;     ///< names; [0] is the compute stream
+  std::vector<std::uint32_t> devices;  ///< members: indices into Topology::devices, ascending
+  std::uint32_t host_class = 0;        ///< index into Plan::host_classes
+  std::uint32_t ranks_per_host = 1;    ///< members of this program on each host of that class
+  std::int64_t capacity_bytes = 0;     ///< of the device, as the framework sees it
+  std::int64_t outside_bytes = 0;      ///< CUDA context and communicators: in use, but not the allocator's
+  std::vector<std::string> streams;    ///< names; [0] is the compute stream
   std::vector<Task> tasks;
-  std::vector<TaskId> waits;            ///< ranges of it belong to tasks
+  std::vector<TaskId> waits;  ///< ranges of it belong to tasks
   std::vector<Tensor> tensors;
   std::vector<Instruction> instructions;
   std::vector<Mark> marks;
@@ -112,27 +112,27 @@ struct Program {
 /// Bytes over links. The rate is the same for all its uses: max-min fair over all running transfers, where a link's
 /// capacity bounds the sum of rate * share, and never above `limit`.
 struct Transfer {
-  double bytes = 0;             ///< amount that `rate` counts down
-  Time latency;                 ///< passes before the bytes flow
-  double limit = 0;             ///< bytes a second; 0 = no limit of its own
-  double weight = 1;            ///< rates grow in proportion to it
+  double bytes = 0;                            ///< amount that `rate` counts down
+  Time latency;                                ///< passes before the bytes flow
+  double limit = 0;                            ///< bytes a second; 0 = no limit of its own
+  double weight = 1;                           ///< rates grow in proportion to it
   std::uint32_t uses_begin = 0, uses_end = 0;  ///< range of Plan::uses
   std::uint16_t participants = 1;              ///< tasks (one a program) that must have reached it
 };
 
 /// The share of one link of a link class that a unit of the transfer takes.
 struct TransferUse {
-  std::uint32_t link = 0;       ///< index into Plan::links
+  std::uint32_t link = 0;  ///< index into Plan::links
   double share = 1;
 };
 
 /// A class of equal links, each carrying the same.
 struct PlanLink {
-  std::string id;               ///< of its first member
+  std::string id;  ///< of its first member
   std::uint32_t count = 1;
-  std::uint8_t kind = 0;        ///< LinkKind
-  double bandwidth = 0;         ///< bytes a second, datasheet
-  double capacity = 0;          ///< bytes a second that payload can reach: what transfers share
+  std::uint8_t kind = 0;  ///< LinkKind
+  double bandwidth = 0;   ///< bytes a second, datasheet
+  double capacity = 0;    ///< bytes a second that payload can reach: what transfers share
 };
 
 /// Hosts that behave alike.
@@ -149,9 +149,9 @@ struct Plan {
   std::vector<TransferUse> uses;
   std::vector<PlanLink> links;
   std::vector<HostClass> host_classes;
-  std::vector<std::string> labels;      ///< by LabelId
-  std::uint16_t steps = 1;              ///< simulated training steps; the last one is the steady step
-  std::vector<std::string> assumptions; ///< sentences for the report
+  std::vector<std::string> labels;       ///< by LabelId
+  std::uint16_t steps = 1;               ///< simulated training steps; the last one is the steady step
+  std::vector<std::string> assumptions;  ///< sentences for the report
 };
 
 }  // namespace shardsim

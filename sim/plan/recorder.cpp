@@ -20,8 +20,7 @@ Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
   }
   const std::uint32_t host_class = cluster.host_class_of(device_class);
   program_.host_class = host_class;
-  program_.ranks_per_host =
-      static_cast<std::uint32_t>(program_.devices.size()) / plan.host_classes[host_class].count;
+  program_.ranks_per_host = static_cast<std::uint32_t>(program_.devices.size()) / plan.host_classes[host_class].count;
   program_.capacity_bytes = device_.spec.memory.value();
   program_.outside_bytes = device_.spec.context_memory.value();
   if (world() > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
@@ -168,8 +167,7 @@ void Recorder::mark(Phase phase, std::int32_t layer, std::string_view place) {
   phase_ = phase;
   layer_ = layer;
   program_.marks.push_back({phase, step_, layer, label(place)});
-  program_.instructions.push_back(
-      {Instruction::Kind::mark, static_cast<std::uint32_t>(program_.marks.size() - 1)});
+  program_.instructions.push_back({Instruction::Kind::mark, static_cast<std::uint32_t>(program_.marks.size() - 1)});
 }
 
 Program Recorder::take() { return std::move(program_); }

@@ -47,8 +47,8 @@ class Recorder {
   /// Over the process group; collectives of one communicator run one after the other whatever their streams. One rank:
   /// no task, as NCCL does nothing.
   void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream);
-  /// Work of the host's cores for this rank, in the host thread: the thread waits for it. `parameters_per_second` bounds
-  /// it where cores do, `dram_bytes` where memory does.
+  /// Work of the host's cores for this rank, in the host thread: the thread waits for it. `parameters_per_second`
+  /// bounds it where cores do, `dram_bytes` where memory does.
   void host_work(double dram_bytes, double limit_bytes_per_second, std::string_view label);
 
   /// The last task queued on a stream: what cudaEventRecord would capture. Unset when there is none.

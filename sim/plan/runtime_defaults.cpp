@@ -29,14 +29,16 @@ void choose_reduce_type(Request& request, std::vector<std::string>& assumptions)
   request.reduce_dtype = gradients;
   if (!is_fsdp(request) || !keeps_master_weights(request.precision)) return;
   request.reduce_dtype = DType::f32;
-  assumptions.push_back("gradients are reduced in fp32, as torchtitan does; accelerate reduces in 16 bits: --reduce-dtype bf16");
+  assumptions.push_back(
+      "gradients are reduced in fp32, as torchtitan does; accelerate reduces in 16 bits: --reduce-dtype bf16");
 }
 
 void choose_seq_len(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions) {
   const Dimensions& dims = architecture.dims;
   if (request.seq_len_given || !dims.learned_positions || request.seq_len <= dims.max_positions) return;
   request.seq_len = dims.max_positions;
-  assumptions.push_back(fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
+  assumptions.push_back(
+      fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
 }
 
 }  // namespace
@@ -45,8 +47,11 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
-    throw InputError(fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum, architecture.dims.layers),
-                     "--grad-accum", fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
+    throw InputError(
+        fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
+                    architecture.dims.layers),
+        "--grad-accum",
+        fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
@@ -61,10 +66,13 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
   if (request.grad_accum > 1 && is_fsdp(request)) {
-    assumptions.push_back("each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
+    assumptions.push_back(
+        "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
   }
-  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp) && keeps_master_weights(request.precision)) {
-    assumptions.push_back("16-bit weights beside an fp32 copy that the optimizer updates; the step casts all gradients to fp32 at once");
+  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp) &&
+      keeps_master_weights(request.precision)) {
+    assumptions.push_back(
+        "16-bit weights beside an fp32 copy that the optimizer updates; the step casts all gradients to fp32 at once");
   }
   return request;
 }

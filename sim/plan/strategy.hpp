@@ -42,8 +42,8 @@ class Strategy {
   virtual void gradient_ready(ParameterId, TensorId gradient) = 0;
   virtual void end_backward() {}
 
-  /// True where the runtime's pre-backward hook fires before a checkpointed layer is recomputed (it hangs on the layer's
-  /// output), false where it lies inside what is recomputed.
+  /// True where the runtime's pre-backward hook fires before a checkpointed layer is recomputed (it hangs on the
+  /// layer's output), false where it lies inside what is recomputed.
   virtual bool hooks_precede_recomputation() const { return false; }
 
   /// Update of the parameters, and zero_grad.

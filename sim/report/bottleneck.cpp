@@ -72,14 +72,16 @@ Bottleneck find_bottleneck(const Plan& plan, const Program& program, const Outco
     const PlanLink* link = busiest_link(plan, program, outcome, TaskKind::collective);
     found.resource = name_of_link(link);
     found.why = link == nullptr ? "collectives are so small that their latency dominates"
-                                : fmt::format("collectives over {} at {:.1f} GB/s are not hidden by compute", link->id, link->capacity / 1e9);
+                                : fmt::format("collectives over {} at {:.1f} GB/s are not hidden by compute", link->id,
+                                              link->capacity / 1e9);
   });
   consider(parts.transfer, [&] {
     const PlanLink* link = busiest_link(plan, program, outcome, TaskKind::copy);
     found.resource = name_of_link(link);
-    found.why = link == nullptr ? "copies to and from the host are so small that their latency dominates"
-                                : fmt::format("copies between GPU and host over {} at {:.1f} GB/s are not hidden by compute", link->id,
-                                              link->capacity / 1e9);
+    found.why = link == nullptr
+                    ? "copies to and from the host are so small that their latency dominates"
+                    : fmt::format("copies between GPU and host over {} at {:.1f} GB/s are not hidden by compute",
+                                  link->id, link->capacity / 1e9);
   });
   consider(parts.optimizer, [&] {
     if (!runs_on_cpu(program)) {
@@ -87,7 +89,9 @@ Bottleneck find_bottleneck(const Plan& plan, const Program& program, const Outco
       found.why = "the optimizer step reads and writes all states once, at the speed of GPU memory";
     } else if (is_bound_by_cores(plan, program)) {
       found.resource = "cpu optimizer";
-      found.why = "the CPU's cores update the offloaded optimizer states; too few of them a rank to use all of DRAM's bandwidth";
+      found.why =
+          "the CPU's cores update the offloaded optimizer states; too few of them a rank to use all of DRAM's "
+          "bandwidth";
     } else {
       found.resource = "cpu optimizer";
       found.why = "the CPU updates the offloaded optimizer states at the speed of host DRAM, and nothing overlaps it";

@@ -24,10 +24,14 @@ Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category)
 
 std::string_view name_of_phase(Phase phase) {
   switch (phase) {
-    case Phase::initialisation: return "initialisation";
-    case Phase::forward: return "forward";
-    case Phase::backward: return "backward";
-    case Phase::optimizer: return "optimizer step";
+    case Phase::initialisation:
+      return "initialisation";
+    case Phase::forward:
+      return "forward";
+    case Phase::backward:
+      return "backward";
+    case Phase::optimizer:
+      return "optimizer step";
   }
   return "";
 }
@@ -55,7 +59,8 @@ std::string id_range(const std::string& first, const std::string& last) {
   return first == last ? first : first + "-" + last;
 }
 
-DeviceReport device_report(const Topology& topology, const Plan& plan, const Program& program, const ProgramOutcome& outcome) {
+DeviceReport device_report(const Topology& topology, const Plan& plan, const Program& program,
+                           const ProgramOutcome& outcome) {
   const Device& device = topology.devices[program.devices.front()];
   DeviceReport report;
   report.name = device.spec.name;
@@ -155,7 +160,8 @@ void add_links(Report& report, const Topology& topology, const PlannedRun& run, 
                    [](const LinkReport& a, const LinkReport& b) { return a.utilization > b.utilization; });
 }
 
-void add_step(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome, const StepParts& parts) {
+void add_step(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome,
+              const StepParts& parts) {
   const Request& request = report.request;
   StepReport& step = report.step;
   step.time_s = outcome.step_time.seconds();

@@ -11,11 +11,15 @@ enum Part : std::uint8_t { compute, optimizer, communication, transfer, part_cou
 
 Part part_of(const Task& task) {
   switch (task.kind) {
-    case TaskKind::collective: return communication;
+    case TaskKind::collective:
+      return communication;
     case TaskKind::copy:
-    case TaskKind::storage_io: return transfer;
-    case TaskKind::cpu: return task.phase == Phase::optimizer ? optimizer : transfer;
-    case TaskKind::compute: break;
+    case TaskKind::storage_io:
+      return transfer;
+    case TaskKind::cpu:
+      return task.phase == Phase::optimizer ? optimizer : transfer;
+    case TaskKind::compute:
+      break;
   }
   if (task.phase == Phase::optimizer) return optimizer;
   return task.stream.index() == 0 ? compute : communication;

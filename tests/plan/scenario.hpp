@@ -15,7 +15,8 @@
 namespace shardsim::test {
 
 inline const DataFolders& data() {
-  static const DataFolders folders{std::string(SHARDSIM_SOURCE) + "/model/zoo", std::string(SHARDSIM_SOURCE) + "/topologies"};
+  static const DataFolders folders{std::string(SHARDSIM_SOURCE) + "/model/zoo",
+                                   std::string(SHARDSIM_SOURCE) + "/topologies"};
   return folders;
 }
 

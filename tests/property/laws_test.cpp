@@ -12,10 +12,21 @@ using namespace shardsim;
 namespace {
 
 const std::vector<std::string> one_gpu{"single", "zero1", "zero2", "zero3", "zero3-offload", "fsdp", "fsdp-offload"};
-const std::vector<std::string> several_gpus{
-    "ddp",  "zero1", "zero1-offload", "zero2",        "zero2-offload", "zero3", "zero3-offload", "zero3-offload-optimizer", "zero3-offload-param",
-    "fsdp", "fsdp-grad-op", "fsdp-offload", "fsdp-grad-op-offload"};
-const std::vector<std::string> machines{"1xRTX-4090", "4xA100", "3xA100", "dgx-a100", "8xH100", "dgx-2", "8xRTX-4090", "p4d.24xlarge", "2x8xH100", "dgx-1v"};
+const std::vector<std::string> several_gpus{"ddp",
+                                            "zero1",
+                                            "zero1-offload",
+                                            "zero2",
+                                            "zero2-offload",
+                                            "zero3",
+                                            "zero3-offload",
+                                            "zero3-offload-optimizer",
+                                            "zero3-offload-param",
+                                            "fsdp",
+                                            "fsdp-grad-op",
+                                            "fsdp-offload",
+                                            "fsdp-grad-op-offload"};
+const std::vector<std::string> machines{"1xRTX-4090", "4xA100",     "3xA100",       "dgx-a100", "8xH100",
+                                        "dgx-2",      "8xRTX-4090", "p4d.24xlarge", "2x8xH100", "dgx-1v"};
 
 bool is_single(const std::string& machine) { return machine.starts_with("1x"); }
 
@@ -35,7 +46,8 @@ void for_each_case(const Body& body) {
 
 }  // namespace
 
-TEST_CASE("The categories at the peak sum to the peak, the five parts to the step, and the step is as long as its work") {
+TEST_CASE(
+    "The categories at the peak sum to the peak, the five parts to the step, and the step is as long as its work") {
   for_each_case([](const std::string& machine, const std::string& strategy) {
     const auto planned = test::plan(words(machine, strategy));
     const Outcome outcome = run(planned.run.plan);
@@ -44,7 +56,8 @@ TEST_CASE("The categories at the peak sum to the peak, the five parts to the ste
     for (std::size_t p = 0; p < planned.run.plan.programs.size(); ++p) {
       const Program& program = planned.run.plan.programs[p];
       const ProgramOutcome& seen = outcome.programs[p];
-      CHECK(std::accumulate(seen.device.by_category.begin(), seen.device.by_category.end(), std::int64_t{0}) == seen.device.allocated);
+      CHECK(std::accumulate(seen.device.by_category.begin(), seen.device.by_category.end(), std::int64_t{0}) ==
+            seen.device.allocated);
       CHECK(seen.device.reserved >= seen.device.allocated);
       const StepParts parts = split_step(program, seen, outcome.step_begin, outcome.step_time);
       CHECK(parts.compute + parts.communication + parts.transfer + parts.optimizer + parts.idle == outcome.step_time);
@@ -60,7 +73,8 @@ TEST_CASE("The categories at the peak sum to the peak, the five parts to the ste
       for (const auto& [stream, time] : busy) CHECK(time <= seen.step_end[1] - first[stream]);
     }
     for (std::size_t l = 0; l < outcome.links.size(); ++l) {
-      CHECK(outcome.links[l].bytes <= planned.run.plan.links[l].capacity * outcome.step_time.seconds() * (1 + 1e-9) + 1);
+      CHECK(outcome.links[l].bytes <=
+            planned.run.plan.links[l].capacity * outcome.step_time.seconds() * (1 + 1e-9) + 1);
       CHECK(outcome.links[l].busy <= outcome.step_time);
     }
   });
@@ -119,7 +133,8 @@ TEST_CASE("More ranks never raise the bytes that are sharded") {
     std::int64_t before = std::numeric_limits<std::int64_t>::max();
     for (const std::string machine : {"2xH100", "4xH100", "8xH100", "2x8xH100"}) {
       INFO(strategy << " " << machine);
-      const auto planned = test::plan({"--topology", machine, "--strategy", strategy, "--model", "tinyllama-1.1b", "--seq-len", "256"});
+      const auto planned =
+          test::plan({"--topology", machine, "--strategy", strategy, "--model", "tinyllama-1.1b", "--seq-len", "256"});
       const Outcome outcome = run(planned.run.plan);
       const auto& categories = outcome.programs.front().device.by_category;
       const std::int64_t sharded = categories[static_cast<std::size_t>(Category::optimizer)];
@@ -139,19 +154,23 @@ TEST_CASE("Accumulation changes no state") {
       const auto planned = test::plan(typed);
       std::int64_t bytes = 0;
       for (const Tensor& tensor : planned.run.plan.programs.front().tensors) {
-        if (tensor.category == Category::optimizer || tensor.category == Category::master_weights || tensor.category == Category::weights) bytes += tensor.bytes;
+        if (tensor.category == Category::optimizer || tensor.category == Category::master_weights ||
+            tensor.category == Category::weights)
+          bytes += tensor.bytes;
       }
       return bytes;
     };
     CHECK(state(once) == state(often));
-    CHECK(simulate(test::request(often), test::data()).step.tokens == 3 * simulate(test::request(once), test::data()).step.tokens);
+    CHECK(simulate(test::request(often), test::data()).step.tokens ==
+          3 * simulate(test::request(once), test::data()).step.tokens);
   }
 }
 
 TEST_CASE("Checkpointing trades memory for time") {
   for (const std::string strategy : {"zero3", "fsdp", "ddp"}) {
     INFO(strategy);
-    const std::vector<std::string> none{"--topology", "4xA100", "--strategy", strategy, "--model", "tinyllama-1.1b", "--seq-len", "4096"};
+    const std::vector<std::string> none{"--topology", "4xA100",         "--strategy", strategy,
+                                        "--model",    "tinyllama-1.1b", "--seq-len",  "4096"};
     auto full = none;
     full.insert(full.end(), {"--checkpointing", "full"});
     const Report kept = simulate(test::request(none), test::data());

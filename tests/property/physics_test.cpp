@@ -21,7 +21,8 @@ Case load(const std::vector<std::string>& words) {
   Scenario scenario = load_scenario(loaded.request, test::data());
   loaded.topology = std::move(scenario.topology);
   loaded.architecture = std::move(scenario.architecture);
-  loaded.request = with_runtime_defaults(loaded.request, loaded.topology, loaded.architecture, loaded.topology.assumptions);
+  loaded.request =
+      with_runtime_defaults(loaded.request, loaded.topology, loaded.architecture, loaded.topology.assumptions);
   return loaded;
 }
 
@@ -41,7 +42,8 @@ double step_seconds(const Case& loaded) { return report_of(loaded).step.time_s; 
 
 /// Two GPUs and one NUMA node; behind one switch or each behind its own.
 std::filesystem::path two_gpus(bool shared_switch) {
-  const auto file = std::filesystem::temp_directory_path() / (shared_switch ? "shardsim-shared.dot" : "shardsim-apart.dot");
+  const auto file =
+      std::filesystem::temp_directory_path() / (shared_switch ? "shardsim-shared.dot" : "shardsim-apart.dot");
   std::ofstream(file) << "graph pair {\n"
                          "  numa0 [kind=numa, cpu=\"EPYC-7742\", dram=\"1 TiB\", memory_bandwidth=\"204.8 GB/s\"];\n"
                          "  gpu0 [kind=gpu, device=\"RTX-4090\"];\n  gpu1 [kind=gpu, device=\"RTX-4090\"];\n"
@@ -52,8 +54,10 @@ std::filesystem::path two_gpus(bool shared_switch) {
   return file;
 }
 
-const std::vector<std::string> offloaded{"--topology", "4xA100", "--strategy", "zero3-offload", "--model", "llama-3.2-1b", "--seq-len", "1024"};
-const std::vector<std::string> on_nvlink{"--topology", "8xH100", "--strategy", "zero3", "--model", "llama-3.2-1b", "--seq-len", "1024"};
+const std::vector<std::string> offloaded{"--topology", "4xA100",       "--strategy", "zero3-offload",
+                                         "--model",    "llama-3.2-1b", "--seq-len",  "1024"};
+const std::vector<std::string> on_nvlink{"--topology", "8xH100",       "--strategy", "zero3",
+                                         "--model",    "llama-3.2-1b", "--seq-len",  "1024"};
 
 }  // namespace
 
@@ -74,7 +78,8 @@ TEST_CASE("Slower host memory slows the CPU optimizer") {
 
 TEST_CASE("Two GPUs behind one switch offload slower than two behind two") {
   const auto words = [](bool shared) {
-    return std::vector<std::string>{"--topology", two_gpus(shared).string(), "--strategy", "fsdp-offload", "--model", "tinyllama-1.1b", "--seq-len", "512"};
+    return std::vector<std::string>{"--topology", two_gpus(shared).string(), "--strategy", "fsdp-offload",
+                                    "--model",    "tinyllama-1.1b",          "--seq-len",  "512"};
   };
   const Report together = report_of(load(words(true)));
   const Report apart = report_of(load(words(false)));
@@ -86,7 +91,8 @@ TEST_CASE("More compute hides more communication") {
   double before = 1;
   for (const std::string seq : {"512", "2048", "8192"}) {
     INFO(seq);
-    const Report report = report_of(load({"--topology", "8xA100", "--strategy", "fsdp", "--model", "llama-3.2-1b", "--seq-len", seq, "--checkpointing", "full"}));
+    const Report report = report_of(load({"--topology", "8xA100", "--strategy", "fsdp", "--model", "llama-3.2-1b",
+                                          "--seq-len", seq, "--checkpointing", "full"}));
     const double exposed = report.step.exposed_communication_s / report.step.time_s;
     CHECK(exposed < before);
     before = exposed;
@@ -98,12 +104,14 @@ TEST_CASE("The report names what an offloaded and what a large dense step are bo
   CHECK(slow_bus.bottleneck.resource.starts_with("pcie"));
   const Report slow_memory = report_of(with_links(load(offloaded), LinkKind::memory, 0.25));
   CHECK(slow_memory.bottleneck.resource == "cpu optimizer");
-  const Report dense = report_of(load({"--topology", "8xH100", "--strategy", "fsdp", "--model", "llama-3-8b", "--seq-len", "8192", "--checkpointing", "full"}));
+  const Report dense = report_of(load({"--topology", "8xH100", "--strategy", "fsdp", "--model", "llama-3-8b",
+                                       "--seq-len", "8192", "--checkpointing", "full"}));
   CHECK(dense.bottleneck.resource == "compute");
 }
 
 TEST_CASE("A larger device changes no peak, only whether it fits") {
-  Case small = load({"--topology", "4xA100-40GB", "--strategy", "zero2", "--model", "llama-3.2-3b", "--seq-len", "2048"});
+  Case small =
+      load({"--topology", "4xA100-40GB", "--strategy", "zero2", "--model", "llama-3.2-3b", "--seq-len", "2048"});
   Case large = small;
   for (Device& device : large.topology.devices) device.spec.memory = Bytes(device.spec.memory.value() * 4);
   const Report tight = report_of(small);
@@ -115,7 +123,8 @@ TEST_CASE("A larger device changes no peak, only whether it fits") {
 TEST_CASE("A step takes no less than its compute and no less than its busiest link") {
   for (const std::string strategy : {"ddp", "zero1", "zero2", "zero3", "fsdp", "zero3-offload", "fsdp-offload"}) {
     INFO(strategy);
-    const Report report = report_of(load({"--topology", "8xRTX-4090", "--strategy", strategy, "--model", "tinyllama-1.1b", "--seq-len", "1024"}));
+    const Report report = report_of(
+        load({"--topology", "8xRTX-4090", "--strategy", strategy, "--model", "tinyllama-1.1b", "--seq-len", "1024"}));
     CHECK(report.step.time_s >= report.step.compute_s);
     for (const LinkReport& link : report.links) {
       CHECK(static_cast<double>(link.bytes) <= link.bandwidth_Bps * report.step.time_s);

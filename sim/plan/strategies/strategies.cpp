@@ -15,13 +15,18 @@ DType gradient_type(Precision precision) { return weight_type(precision); }
 
 std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
   switch (context.request.kind) {
-    case StrategyKind::single: return make_single(context);
-    case StrategyKind::ddp: return make_ddp(context);
+    case StrategyKind::single:
+      return make_single(context);
+    case StrategyKind::ddp:
+      return make_ddp(context);
     case StrategyKind::zero1:
-    case StrategyKind::zero2: return make_zero12(context);
-    case StrategyKind::zero3: return make_zero3(context);
+    case StrategyKind::zero2:
+      return make_zero12(context);
+    case StrategyKind::zero3:
+      return make_zero3(context);
     case StrategyKind::fsdp:
-    case StrategyKind::fsdp_grad_op: return make_fsdp2(context);
+    case StrategyKind::fsdp_grad_op:
+      return make_fsdp2(context);
   }
   return nullptr;
 }
@@ -30,10 +35,13 @@ std::uint64_t rank_role(const Request& request, const Architecture& architecture
                         std::int64_t world) {
   switch (request.kind) {
     case StrategyKind::zero1:
-    case StrategyKind::zero2: return zero12_role(architecture, rank, world);
+    case StrategyKind::zero2:
+      return zero12_role(architecture, rank, world);
     case StrategyKind::fsdp:
-    case StrategyKind::fsdp_grad_op: return fsdp_role(architecture, rank, world);
-    default: return 0;
+    case StrategyKind::fsdp_grad_op:
+      return fsdp_role(architecture, rank, world);
+    default:
+      return 0;
   }
 }
 
