@@ -8,8 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "model/adapter.hpp"
 #include "model/core/units.hpp"
 #include "model/operators.hpp"
+#include "model/optimizer.hpp"
 #include "model/precision.hpp"
 
 namespace shardsim {
@@ -21,9 +23,40 @@ struct Offload {
   bool parameters = false;
   bool any() const { return optimizer || parameters; }
 };
-enum class Checkpointing : std::uint8_t { none, full };
+enum class Checkpointing : std::uint8_t { none, full, selective, every };
 enum class OptimizerImpl : std::uint8_t { fused, foreach, for_loop };
+enum class SaveKind : std::uint8_t { none, sharded, full, gathered_16bit, adapter };
 enum class Format : std::uint8_t { text, json, csv, markdown };
+
+/// DeepSpeed's `zero_optimization` section with its defaults (runtime/zero/config.py, offload_config.py); sizes in elements.
+struct ZeroOptions {
+  std::int64_t reduce_bucket_size = 500'000'000;
+  std::optional<bool> overlap_comm;     ///< absent: on in stage 3 only
+  bool contiguous_gradients = true;
+  bool reduce_scatter = true;
+  bool round_robin_gradients = false;
+  std::int64_t sub_group_size = 1'000'000'000;
+  std::int64_t prefetch_bucket_size = 50'000'000;
+  std::int64_t persistence_threshold = 100'000;
+  std::int64_t max_live_parameters = 1'000'000'000;
+  std::int64_t max_reuse_distance = 1'000'000'000;
+  bool gather_16bit_weights_on_save = false;
+  double ratio = 1;                     ///< part of the optimizer that is offloaded (stage 3)
+  std::optional<DType> grad_accum_type;
+  std::int64_t parameter_buffer_count = 5, parameter_buffer_size = 100'000'000, max_in_cpu = 1'000'000'000;
+  std::int64_t optimizer_buffer_count = 4;
+  bool pipeline_read = false, pipeline_write = false;
+};
+
+/// What FSDP1 and FSDP2 leave open (torch and accelerate defaults).
+struct FsdpOptions {
+  enum class Prefetch : std::uint8_t { none, pre, post };
+  std::optional<Prefetch> backward_prefetch;  ///< FSDP1; absent: the runtime's
+  bool forward_prefetch = false;
+  bool limit_all_gathers = true;
+  bool use_orig_params = false;
+  bool cpu_ram_efficient_loading = true;
+};
 
 struct Request {
   std::string topology;  ///< as typed
@@ -38,12 +71,21 @@ struct Request {
   std::int64_t grad_accum = 1;
   Precision precision = Precision::bf16_mixed;
   std::optional<DType> reduce_dtype;  ///< absent: the runtime's
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  Peft peft;
   Checkpointing checkpointing = Checkpointing::none;
+  std::int64_t checkpoint_every = 1;    ///< of Checkpointing::every: each K-th decoder layer is checkpointed
+  bool compile = false;                 ///< torch.compile of each block
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
   std::optional<bool> pin_memory;    ///< absent: the runtime's (on)
+  ZeroOptions zero;
+  FsdpOptions fsdp;
+  SaveKind save = SaveKind::none;
+  std::optional<std::int64_t> tokens, examples;  ///< length of the whole run
+  std::optional<double> epochs;
   std::optional<Bytes> host_memory;  ///< per node
   std::optional<Bytes> nvme;         ///< per node
   std::optional<double> price;       ///< USD an hour for the whole topology
