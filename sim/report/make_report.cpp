@@ -182,7 +182,7 @@ void add_step(Report& report, const Topology& topology, const PlannedRun& run, c
   if (peak <= 0) return;
   step.mfu = step.model_flops / (step.time_s * peak);
   // Model FLOPs count attention without the causal discount; recomputation is added in the same coin.
-  if (run.executed_flops > 0) step.hfu = step.mfu * run.executed_flops / (run.executed_flops - run.recomputed_flops);
+  if (run.executed_flops > 0) step.hfu = step.mfu * (run.executed_flops / (run.executed_flops - run.recomputed_flops));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "model/core/error.hpp"
+#include "sim/sweep/build.hpp"
 #include "sim/verbs/output.hpp"
 #include "sim/verbs/verb.hpp"
 
@@ -39,7 +40,7 @@ ExitStatus run_version(const Command& command) {
   if (!command.arguments.empty()) {
     throw InputError("version takes no arguments, not '" + command.arguments[0] + "'", "", "shardsim version");
   }
-  write_result("shardsim " SHARDSIM_VERSION "\n", "");
+  write_result("shardsim " SHARDSIM_VERSION " (" + build_description() + ")\n", "");
   return ExitStatus::fits;
 }
 
