@@ -72,7 +72,7 @@ TEST_CASE("the rounding and the remainder of a block belong to its tensor's cate
   CHECK(part(peak.by_category, Category::buffers) == 512);
 }
 
-TEST_CASE("each step has its own peak, from the level at which it begins") {
+TEST_CASE("each stage has its own peak, from the level at which it begins") {
   PlanWriter w;
   const std::size_t p = w.program();
   w.step(p, 0);
@@ -83,12 +83,12 @@ TEST_CASE("each step has its own peak, from the level at which it begins") {
   w.step(p, 2);
   w.release(p, kept);
   const ProgramOutcome out = run(w.plan).programs[p];
-  REQUIRE(out.device_by_step.size() == 3);
-  CHECK(out.device_by_step[0].allocated == 530 * MiB);
-  CHECK(out.device_by_step[1].allocated == 80 * MiB);
-  CHECK(out.device_by_step[2].allocated == 30 * MiB);
-  CHECK(out.device_by_step[2].reserved == 530 * MiB);
-  CHECK(out.device_by_step[2].largest == std::vector<TensorId>{kept});
+  REQUIRE(out.device_by_stage.size() == 5);
+  CHECK(out.device_by_stage[1].allocated == 530 * MiB);
+  CHECK(out.device_by_stage[2].allocated == 80 * MiB);
+  CHECK(out.device_by_stage[3].allocated == 30 * MiB);
+  CHECK(out.device_by_stage[3].reserved == 530 * MiB);
+  CHECK(out.device_by_stage[3].largest == std::vector<TensorId>{kept});
   CHECK(out.device.allocated == 530 * MiB);
   CHECK(out.final_device_bytes == 0);
 }
@@ -144,9 +144,9 @@ TEST_CASE("random lives: breakdowns add up, and the end is what is left") {
     REQUIRE(sum(out.device.by_category) == out.device.allocated);
     REQUIRE(out.device.reserved >= out.device.allocated);
     REQUIRE(out.device.largest.size() <= 20);
-    for (const PoolPeak& step : out.device_by_step) {
-      REQUIRE(sum(step.by_category) == step.allocated);
-      REQUIRE(step.allocated <= out.device.allocated);
+    for (const PoolPeak& stage : out.device_by_stage) {
+      REQUIRE(sum(stage.by_category) == stage.allocated);
+      REQUIRE(stage.allocated <= out.device.allocated);
     }
     REQUIRE(sum(outcome.hosts[0].by_category) == outcome.hosts[0].peak);
     REQUIRE(outcome.hosts[0].pinned_at_peak <= outcome.hosts[0].pinned_peak);
