@@ -139,11 +139,15 @@ enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp };
 LoadPath path_of(StrategyKind kind) {
   switch (kind) {
     case StrategyKind::single:
-    case StrategyKind::ddp: return LoadPath::replicas;
+    case StrategyKind::ddp:
+      return LoadPath::replicas;
     case StrategyKind::zero1:
-    case StrategyKind::zero2: return LoadPath::zero12;
-    case StrategyKind::zero3: return LoadPath::zero3;
-    default: return LoadPath::fsdp;
+    case StrategyKind::zero2:
+      return LoadPath::zero12;
+    case StrategyKind::zero3:
+      return LoadPath::zero3;
+    default:
+      return LoadPath::fsdp;
   }
 }
 
@@ -152,10 +156,18 @@ LoadPath path_of(StrategyKind kind) {
 void record_load(const StrategyContext& context, Strategy& strategy) {
   Loader loader(context, strategy);
   switch (path_of(context.request.kind)) {
-    case LoadPath::replicas: loader.replicas(); break;
-    case LoadPath::zero12: loader.zero12(); break;
-    case LoadPath::zero3: loader.zero3(); break;
-    case LoadPath::fsdp: loader.fsdp(); break;
+    case LoadPath::replicas:
+      loader.replicas();
+      break;
+    case LoadPath::zero12:
+      loader.zero12();
+      break;
+    case LoadPath::zero3:
+      loader.zero3();
+      break;
+    case LoadPath::fsdp:
+      loader.fsdp();
+      break;
   }
   context.recorder.empty_cache();
 }
@@ -168,7 +180,8 @@ std::string describe_load(const Request& request) {
     case LoadPath::zero3:
       return "the model is loaded under zero.Init: each module is partitioned as it is made, and checkpoint files are "
              "mapped, which takes page cache but no memory of a rank; without it every rank holds the whole model";
-    case LoadPath::fsdp: break;
+    case LoadPath::fsdp:
+      break;
   }
   return request.fsdp.cpu_ram_efficient_loading
              ? "rank 0 alone loads the model into host memory and broadcasts it (cpu_ram_efficient_loading)"

@@ -16,11 +16,14 @@ enum class Runtime : std::uint8_t { replicas, deepspeed, fsdp };
 Runtime runtime_of(StrategyKind kind) {
   switch (kind) {
     case StrategyKind::single:
-    case StrategyKind::ddp: return Runtime::replicas;
+    case StrategyKind::ddp:
+      return Runtime::replicas;
     case StrategyKind::zero1:
     case StrategyKind::zero2:
-    case StrategyKind::zero3: return Runtime::deepspeed;
-    default: return Runtime::fsdp;
+    case StrategyKind::zero3:
+      return Runtime::deepspeed;
+    default:
+      return Runtime::fsdp;
   }
 }
 
@@ -66,11 +69,13 @@ class Saver {
     write_collected(Category::weights);
   }
 
-  /// FSDP's parameters, or as many bytes an element of optimizer state.
-  void gather_shards(Category category, std::int64_t bytes_per_element) {
+  /// FSDP's parameters, or so many states of each.
+  void gather_shards(Category category, std::int64_t bytes_per_element, int states) {
     for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
       for (const FsdpParameter& parameter : unit.parameters) {
-        collect(parameter.shard * bytes_per_element, request_.offload.any(), category, false);
+        for (int state = 0; state < states; ++state) {
+          collect(parameter.shard * bytes_per_element, request_.offload.any(), category, false);
+        }
       }
     }
     write_collected(category);
@@ -151,8 +156,8 @@ void save_fsdp(Saver& saver, const Request& request) {
     return;
   }
   const DType original = keeps_master_weights(request.precision) ? DType::f32 : weight_type(request.precision);
-  saver.gather_shards(Category::weights, size_of(original));
-  saver.gather_shards(Category::optimizer, 2 * size_of(original));
+  saver.gather_shards(Category::weights, size_of(original), 1);
+  saver.gather_shards(Category::optimizer, size_of(original), 2);
 }
 
 void save_replica(Saver& saver) {
@@ -190,9 +195,15 @@ void record_save(const StrategyContext& context) {
   context.recorder.barrier();
   Saver saver(context);
   switch (runtime_of(request.kind)) {
-    case Runtime::replicas: save_replica(saver); break;
-    case Runtime::deepspeed: save_zero(saver, request); break;
-    case Runtime::fsdp: save_fsdp(saver, request); break;
+    case Runtime::replicas:
+      save_replica(saver);
+      break;
+    case Runtime::deepspeed:
+      save_zero(saver, request);
+      break;
+    case Runtime::fsdp:
+      save_fsdp(saver, request);
+      break;
   }
   context.recorder.synchronize_device();
 }

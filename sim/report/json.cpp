@@ -83,8 +83,7 @@ Json to_json(const DeviceReport& device) {
 Json to_json(const HostReport& host) {
   Json phases = Json::array();
   for (const HostPhase& phase : host.phases) {
-    phases.push_back(
-        {{"phase", phase.phase}, {"peak_bytes", phase.peak_bytes}, {"pinned_bytes", phase.pinned_bytes}});
+    phases.push_back({{"phase", phase.phase}, {"peak_bytes", phase.peak_bytes}, {"pinned_bytes", phase.pinned_bytes}});
   }
   return {{"id", host.id},
           {"capacity_bytes", host.capacity_bytes},

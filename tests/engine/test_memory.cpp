@@ -93,6 +93,46 @@ TEST_CASE("each stage has its own peak, from the level at which it begins") {
   CHECK(out.final_device_bytes == 0);
 }
 
+TEST_CASE("an emptied cache gives back what is wholly free") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  w.step(p, 0);
+  w.allocate(p, Pool::device, 30 * MiB, Category::weights);
+  w.release(p, w.allocate(p, Pool::device, 500 * MiB));
+  w.plan.programs[p].instructions.push_back({Instruction::Kind::empty_cache, 0});
+  w.step(p, 1);
+  const ProgramOutcome out = run(w.plan).programs[p];
+  CHECK(out.device_by_stage[1].reserved == 530 * MiB);
+  CHECK(out.device_by_stage[2].reserved == 30 * MiB);
+}
+
+TEST_CASE("loading and saving are stages of their own, on device and host") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  const auto stage = [&](Phase phase) {
+    std::vector<Mark>& marks = w.plan.programs[p].marks;
+    marks.push_back({phase, 0, -1, {}});
+    w.plan.programs[p].instructions.push_back({Instruction::Kind::mark, static_cast<std::uint32_t>(marks.size() - 1)});
+  };
+  stage(Phase::load);
+  w.release(p, w.allocate(p, Pool::pageable, 70 * MiB));
+  w.allocate(p, Pool::device, 10 * MiB);
+  stage(Phase::forward);
+  w.release(p, w.allocate(p, Pool::device, 40 * MiB));
+  w.compute(p, 0, microseconds(10));
+  stage(Phase::save);
+  w.release(p, w.allocate(p, Pool::pageable, 20 * MiB));
+  const Outcome outcome = run(w.plan);
+  const std::vector<PoolPeak>& device = outcome.programs[p].device_by_stage;
+  CHECK(device[0].allocated == 10 * MiB);
+  CHECK(device[1].allocated == 50 * MiB);
+  CHECK(device[2].allocated == 10 * MiB);
+  const std::vector<HostStage>& host = outcome.hosts[0].by_stage;
+  CHECK(host[0].peak == 70 * MiB);
+  CHECK(host[1].peak == 0);
+  CHECK(host[2].peak == 20 * MiB);
+}
+
 TEST_CASE("a tensor may come back after it was freed") {
   PlanWriter w;
   const std::size_t p = w.program();
