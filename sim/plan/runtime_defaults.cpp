@@ -7,6 +7,7 @@
 #include "model/core/error.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
+#include "sim/plan/optimizer_rules.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -64,6 +65,7 @@ void check_size(const Request& request, const Architecture& architecture) {
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
+  check_optimizer(request);
   check_save(request);
   check_nvme(request, topology, architecture, assumptions);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {

@@ -7,6 +7,7 @@
 
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 #include "sim/report/bottleneck.hpp"
 #include "sim/report/phases.hpp"
 
@@ -23,12 +24,20 @@ Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category)
   return result;
 }
 
-// Model states of one parameter before any sharding.
-double states_bytes(const Request& request) {
-  const double weight = static_cast<double>(size_of(compute_type(request.precision)));
-  if (keeps_master_weights(request.precision)) return weight + weight + 4 + 8;
-  const double stored = request.precision == Precision::amp_bf16 ? 4 : weight;
-  return 4 * stored;
+// Weights, gradients and optimizer states of one parameter before any sharding. ZeRO's optimizer sees them as one flat
+// tensor.
+double states_bytes(const Request& request, const Architecture& architecture) {
+  const DType weight = weight_type(request.precision);
+  const bool has_master = keeps_master_weights(request.precision);
+  const DType updated = has_master ? DType::f32 : weight;
+  const auto parameters = static_cast<double>(architecture.parameter_count());
+  const bool flat = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
+                    request.kind == StrategyKind::zero3;
+  const std::vector<OptimizedTensor> tensors =
+      flat ? std::vector{flat_partition(architecture.parameter_count(), updated)}
+           : optimized_parameters(architecture, updated);
+  return static_cast<double>(2 * size_of(weight) + (has_master ? 4 : 0)) +
+         static_cast<double>(state_bytes(request.optimizer, tensors)) / parameters;
 }
 
 std::string id_range(const std::string& first, const std::string& last) {
@@ -43,7 +52,7 @@ DeviceReport device_report(const Topology& topology, const Plan& plan, const Pro
   report.capacity_bytes = program.capacity_bytes;
   report.peak_allocated_bytes = outcome.device.allocated;
   report.peak_reserved_bytes = outcome.device.reserved;
-  report.peak_used_bytes = outcome.device.reserved + program.outside_bytes;
+  report.peak_used_bytes = program.used_bytes(outcome.device.reserved);
   report.fits = report.peak_used_bytes <= report.capacity_bytes;
   report.at_peak = breakdown(outcome.device.by_category);
   report.peak_time_s = outcome.device.instant.seconds();
@@ -202,7 +211,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.ranks = static_cast<std::int64_t>(topology.devices.size());
   report.model = {architecture.name, architecture.parameter_count(), architecture.parameter_count(),
                   architecture.dims.layers, model_flops_per_token(architecture, request.seq_len)};
-  report.states_bytes_per_parameter = states_bytes(request);
+  report.states_bytes_per_parameter = states_bytes(request, architecture);
   add_devices(report, topology, run.plan, outcome);
   add_hosts(report, topology, run, outcome);
   add_storage(report, topology, run, outcome);

@@ -41,7 +41,7 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"micro-batch", request.micro_batch},
       {"grad-accum", request.grad_accum},
       {"precision", word(precision_choices, request.precision)},
-      {"optimizer", std::string("adamw")},
+      {"optimizer", word(optimizer_choices, request.optimizer)},
       {"peft", std::string("none")},
       {"lora-rank", none},
       {"lora-targets", none},

@@ -83,6 +83,7 @@ void set_numbers(const OptionTexts& texts, Request& request) {
 void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "precision", precision_choices, request.precision);
   set_choice(texts, "reduce-dtype", reduce_dtype_choices, request.reduce_dtype);
+  set_choice(texts, "optimizer", optimizer_choices, request.optimizer);
   set_choice(texts, "checkpointing", checkpointing_choices, request.checkpointing);
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);

@@ -29,12 +29,6 @@ const std::vector<FixedOption>& fixed_options() {
   static const std::vector<FixedOption> options = {
       {"deepspeed", {}, {}, true, "--strategy and the options beside it"},
       {"accelerate", {}, {}, true, "--strategy and the options beside it"},
-      {"optimizer",
-       {"adamw"},
-       {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
-        "sgd-momentum"},
-       false,
-       ""},
       {"peft", {"none"}, {"lora", "qlora", "dora", "qdora", "adapter", "prompt"}, false, ""},
       {"lora-rank", {"16"}, {}, true, "--peft none, which has no adapters"},
       {"lora-targets", {}, {}, true, "--peft none, which has no adapters"},

@@ -10,8 +10,9 @@
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/deepspeed.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -34,9 +35,9 @@ class Zero12 : public Strategy {
         gradients_(context.architecture.parameters.size()),
         owned_elements_(context.architecture.parameters.size(), 0),
         owner_(context.architecture.parameters.size()) {
-    std::vector<std::int64_t> partitions;
+    std::vector<OptimizedTensor> partitions;
     for (const FlatGroup& group : groups_) {
-      partitions.push_back(group.partition);
+      partitions.push_back(flat_partition(group.partition, sizes_.master == 2 ? DType::bf16 : DType::f32));
       for (const OwnedSlice& slice : group.owned) {
         owned_elements_[slice.parameter.index()] = slice.elements;
         owned_total_ += architecture_.parameter(slice.parameter).numel;
@@ -46,7 +47,11 @@ class Zero12 : public Strategy {
         owner_[group.parameters[i].index()] = {group.offset[i] / group.partition, last / group.partition};
       }
     }
-    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32, std::move(partitions));
+    if (offload_) {
+      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(partitions));
+    } else {
+      optimizer_ = make_optimizer(context, std::move(partitions));
+    }
   }
 
   void initialise() override {
@@ -264,7 +269,7 @@ class Zero12 : public Strategy {
       flat = cast;
     }
     recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
-    adam_->step_tensor(index);
+    optimizer_->step_tensor(index);
     recorder_.reset(flat);
     // All groups' owned gradients are views of one storage: it goes with the last group.
     if (index + 1 == groups_.size()) recorder_.reset(grads_in_partition_);
@@ -273,11 +278,7 @@ class Zero12 : public Strategy {
 
   void step_on_host(std::size_t index) {
     const FlatGroup& group = groups_[index];
-    if (index >= host_moments_) {
-      host_moments_ = index + 1;
-      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.partition * sizes_.master, "moments");
-    }
-    cpu_adam(recorder_, group.partition, cpu_unscale_bytes + cpu_downcast_bytes);
+    cpu_optimizer_->step_tensor(index, cpu_unscale_bytes + cpu_downcast_bytes);
     recorder_.copy(Direction::to_device, static_cast<double>(group.partition * sizes_.weight), pinned_, "upload weights",
                    recorder_.stream("host-to-device"));
     recorder_.wait_stream(Recorder::compute_stream(), recorder_.stream("host-to-device"));
@@ -294,14 +295,14 @@ class Zero12 : public Strategy {
   std::vector<std::int64_t> owned_elements_;   ///< by parameter
   std::vector<std::pair<std::int64_t, std::int64_t>> owner_;  ///< first and last owning rank, by parameter
   std::int64_t owned_total_ = 0;               ///< full elements of all parameters that touch this rank's partitions
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   TensorId ipg_buffer_;
   TensorId grads_in_partition_;
   TensorId accumulated_;
   std::vector<Pending> bucket_;
   std::int64_t bucket_elements_ = 0;
   bool host_accumulated_ = false;
-  std::size_t host_moments_ = 0;
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;
 };
