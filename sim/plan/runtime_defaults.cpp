@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -80,6 +81,24 @@ void choose_zero_sizes(Request& request, const Architecture& architecture, std::
   fill(zero.auto_persistence_threshold, zero.persistence_threshold, 10 * hidden, "stage3_param_persistence_threshold");
 }
 
+// The parts of zero_optimization that no plan has, each by its name.
+void warn_of_unplanned(Request& request) {
+  const ZeroOptions& zero = request.zero;
+  const bool stage3 = request.kind == StrategyKind::zero3;
+  if (!stage3 && request.kind != StrategyKind::zero1 && request.kind != StrategyKind::zero2) return;
+  const auto warn = [&](bool asked, std::string_view what) {
+    if (asked) request.warnings.push_back(fmt::format("zero_optimization: {}", what));
+  };
+  warn(zero.overlap_comm == !stage3,
+       stage3 ? "overlap_comm false is not simulated in stage 3" : "overlap_comm true is not simulated below stage 3");
+  warn(!zero.contiguous_gradients, "contiguous_gradients false is not simulated");
+  warn(!zero.reduce_scatter, "reduce_scatter false is not simulated");
+  warn(!stage3 && zero.round_robin_gradients, "round_robin_gradients true is not simulated");
+  warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
+  warn(zero.grad_accum_type && *zero.grad_accum_type != gradient_type(request.precision),
+       "data_types.grad_accum_dtype is not simulated: gradients accumulate in their own type");
+}
+
 void check_launch(const Request& request, const Topology& topology) {
   const auto check = [&](const std::optional<std::int64_t>& said, std::size_t there, std::string_view key,
                          std::string_view what) {
@@ -91,6 +110,22 @@ void check_launch(const Request& request, const Topology& topology) {
   check(request.machines, topology.hosts.size(), "num_machines", "nodes");
 }
 
+// Sizes are 64-bit: what a step touches must stay far below that, or a product would wrap.
+void check_size(const Request& request, const Architecture& architecture) {
+  const Dimensions& d = architecture.dims;
+  const auto sum = [](auto... terms) { return (static_cast<double>(terms) + ...); };
+  const double scores = request.attention == AttentionKind::eager
+                            ? static_cast<double>(d.heads) * static_cast<double>(request.seq_len)
+                            : 0;
+  const double per_token =
+      sum(d.vocab) + static_cast<double>(d.layers) * (sum(d.hidden, d.ffn, d.q(), d.kv()) + scores);
+  const double tokens = static_cast<double>(request.seq_len) * static_cast<double>(request.micro_batch);
+  if (tokens * per_token < 1e16) return;
+  throw InputError(fmt::format("a micro-batch of {} x {} tokens is too large to count its bytes", request.micro_batch,
+                               request.seq_len),
+                   "--micro-batch, --seq-len", "fewer tokens on a device at once");
+}
+
 }  // namespace
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
@@ -99,6 +134,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
   choose_batch(request, static_cast<std::int64_t>(topology.devices.size()), assumptions);
   choose_zero_sizes(request, architecture, assumptions);
+  check_save(request);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
@@ -106,8 +142,10 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
         "--grad-accum",
         fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
+  warn_of_unplanned(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {
@@ -118,6 +156,9 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     request.nvme = drives;
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
+  if (request.save != SaveKind::none && topology.storages.empty()) {
+    assumptions.push_back("the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+  }
   if (request.grad_accum > 1 && is_fsdp(request)) {
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");

@@ -141,6 +141,7 @@ void read_deepspeed_file(Reading& reading, Settings& section, const Settings& to
   RuntimeConfig inner = read_deepspeed_config(file, section.where("deepspeed_config_file"));
   reading.config.options.merge(inner.options);
   reading.config.zero = inner.zero;
+  reading.config.offload = inner.offload;
   reading.config.train_batch_size = inner.train_batch_size;
   std::vector<std::string>& warnings = reading.config.warnings;
   warnings.insert(warnings.end(), inner.warnings.begin(), inner.warnings.end());
@@ -161,13 +162,13 @@ void read_deepspeed(Reading& reading, Settings& top) {
   if (stage < 1 || stage > 3) refuse(section, "zero_stage", fmt::format("ZeRO stage {}", stage), "1, 2 or 3");
   const std::string optimizer =
       section.one_of("offload_optimizer_device", {"none", "cpu", "nvme"}).value_or("none");
-  std::string parameters = section.one_of("offload_param_device", {"none", "cpu", "nvme"}).value_or("none");
+  const std::string parameters = section.one_of("offload_param_device", {"none", "cpu", "nvme"}).value_or("none");
   if (stage < 3 && parameters != "none") {
     section.warn("offload_param_device", "DeepSpeed offloads parameters under stage 3 only; they stay on the device");
-    parameters = "none";
   }
-  set_option(reading, section, "zero_stage", "strategy",
-             zero_strategy(stage, optimizer, parameters, section.where("offload_optimizer_device")));
+  const ZeroPlacement placement = zero_placement(stage, optimizer, parameters);
+  reading.config.offload = placement.offload;
+  set_option(reading, section, "zero_stage", "strategy", placement.strategy);
   set_precision(reading, top, false);
   if (const auto steps = section.count("gradient_accumulation_steps")) {
     set_option(reading, section, "gradient_accumulation_steps", "grad-accum", fmt::format("{}", *steps));

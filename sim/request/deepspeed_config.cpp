@@ -304,18 +304,22 @@ void name_rest(Reading& reading, Settings& top) {
 
 }  // namespace
 
-std::string zero_strategy(std::int64_t stage, std::string_view optimizer, std::string_view parameters,
-                          const std::string& where) {
-  const std::string base = fmt::format("zero{}", stage);
-  if (stage < 3) return optimizer == "none" ? base : base + (optimizer == "nvme" ? "-nvme" : "-offload-optimizer");
-  if (optimizer == "none" && parameters == "none") return base;
-  if (optimizer == "nvme" && parameters == "nvme") return base + "-nvme";
-  if (optimizer == "nvme" || parameters == "nvme") {
-    throw InputError(fmt::format("the optimizer on {} with parameters on {} is not simulated yet", optimizer, parameters),
-                     where, "both on nvme, or none there");
+ZeroPlacement zero_placement(std::int64_t stage, std::string_view optimizer, std::string_view parameters) {
+  if (stage < 3) parameters = "none";
+  const bool nvme = optimizer == "nvme" || parameters == "nvme";
+  const Offload offload = {.optimizer = optimizer != "none",
+                           .parameters = parameters != "none",
+                           .optimizer_on_nvme = optimizer == "nvme",
+                           .parameters_on_nvme = parameters == "nvme"};
+  std::string_view suffix;
+  if (nvme) {
+    suffix = "-nvme";
+  } else if (offload.optimizer) {
+    suffix = offload.parameters ? "-offload" : "-offload-optimizer";
+  } else if (offload.parameters) {
+    suffix = "-offload-param";
   }
-  if (optimizer == "none") return base + "-offload-param";
-  return base + (parameters == "none" ? "-offload-optimizer" : "-offload");
+  return {fmt::format("zero{}{}", stage, suffix), offload};
 }
 
 RuntimeConfig read_deepspeed_config(const std::filesystem::path& file, std::string_view option) {
@@ -329,13 +333,14 @@ RuntimeConfig read_deepspeed_config(const std::filesystem::path& file, std::stri
   read_types(reading, top);
   name_rest(reading, top);
   top.warn_of_unknown();
-  const std::string strategy =
-      reading.stage == 0 ? "ddp"
-                         : zero_strategy(reading.stage, reading.optimizer_device, reading.parameter_device,
-                                         top.where("zero_optimization"));
+  std::string strategy = "ddp";
   if (reading.stage == 0) {
     top.warn("zero_optimization.stage",
              "stage 0 is simulated as ddp; DeepSpeed's flat copies (8 B a parameter more in the step) are not");
+  } else {
+    ZeroPlacement placement = zero_placement(reading.stage, reading.optimizer_device, reading.parameter_device);
+    strategy = std::move(placement.strategy);
+    reading.config.offload = placement.offload;
   }
   set_option(reading, top, "zero_optimization.stage", "strategy", strategy);
   return std::move(reading.config);

@@ -14,9 +14,12 @@ namespace shardsim {
 /// and for combinations that DeepSpeed itself refuses, with its reason.
 RuntimeConfig read_deepspeed_config(const std::filesystem::path& file, std::string_view option = "--deepspeed");
 
-/// The strategy that a ZeRO stage with these offload devices ("none", "cpu", "nvme") amounts to. Stages below 3 leave
-/// parameters where they are. Throws InputError, with `where`, for devices that no strategy combines.
-std::string zero_strategy(std::int64_t stage, std::string_view optimizer, std::string_view parameters,
-                          const std::string& where);
+/// The strategy that a ZeRO stage with these offload devices ("none", "cpu", "nvme") amounts to, and what lies where.
+/// Stages below 3 leave parameters on the device.
+struct ZeroPlacement {
+  std::string strategy;
+  Offload offload;
+};
+ZeroPlacement zero_placement(std::int64_t stage, std::string_view optimizer, std::string_view parameters);
 
 }  // namespace shardsim

@@ -115,6 +115,7 @@ void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "loss", loss_choices, request.loss);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
+  set_choice(texts, "save", save_choices, request.save);
   set_switch(texts, "pin-memory", request.pin_memory);
   set_choice(texts, "format", format_choices, request.format);
 }
@@ -145,17 +146,19 @@ bool is_deepspeed(StrategyKind kind) {
   return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
 }
 
-/// Puts what a runtime's own file sets below what the user wrote.
-void take_runtime_config(OptionTexts& texts, Request& request) {
+/// Puts what a runtime's own file sets below what the user wrote. Returns where the file puts the states, if it is the
+/// file that names the strategy.
+std::optional<Offload> take_runtime_config(OptionTexts& texts, Request& request) {
   set_text(texts, "deepspeed", request.deepspeed);
   set_text(texts, "accelerate", request.accelerate);
-  if (request.deepspeed.empty() && request.accelerate.empty()) return;
+  if (request.deepspeed.empty() && request.accelerate.empty()) return {};
   if (!request.deepspeed.empty() && !request.accelerate.empty()) {
     throw InputError("--deepspeed and --accelerate contradict each other", "",
                      "one of them; an accelerate YAML may name a deepspeed_config_file");
   }
   RuntimeConfig config = request.deepspeed.empty() ? read_accelerate_config(request.accelerate)
                                                    : read_deepspeed_config(request.deepspeed);
+  const bool names_strategy = !texts.contains("strategy");
   // merge() keeps what the user already says.
   texts.merge(config.options);
   request.zero = config.zero;
@@ -164,6 +167,7 @@ void take_runtime_config(OptionTexts& texts, Request& request) {
   request.processes = config.processes;
   request.machines = config.machines;
   request.warnings = std::move(config.warnings);
+  return names_strategy ? config.offload : std::nullopt;
 }
 
 void set_strategy(const OptionTexts& texts, Request& request) {
@@ -183,7 +187,7 @@ void set_strategy(const OptionTexts& texts, Request& request) {
 
 Request resolve_request(OptionTexts texts) {
   Request request;
-  take_runtime_config(texts, request);
+  const std::optional<Offload> offload = take_runtime_config(texts, request);
   refuse_unsimulated_options(texts);
   set_text(texts, "gpu", request.gpu);
   set_text(texts, "model", request.model);
@@ -192,6 +196,7 @@ Request resolve_request(OptionTexts texts) {
     request.topology = text.value;
   });
   set_strategy(texts, request);
+  if (offload) request.offload = *offload;
   set_numbers(texts, request);
   set_length_of_run(texts, request);
   set_choices(texts, request);
