@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -52,8 +53,7 @@ void choose_batch(Request& request, std::int64_t ranks, std::vector<std::string>
   } else if (!request.micro_batch_given) {
     request.micro_batch = total / ranks / request.grad_accum;
   }
-  if (request.micro_batch < 1 || request.grad_accum < 1 ||
-      total / request.micro_batch / request.grad_accum != ranks ||
+  if (request.micro_batch < 1 || request.grad_accum < 1 || total / request.micro_batch / request.grad_accum != ranks ||
       total % (request.micro_batch * request.grad_accum) != 0) {
     throw InputError(fmt::format("train_batch_size {} is not micro-batch {} x accumulation {} x {} ranks: DeepSpeed "
                                  "refuses it",
@@ -135,6 +135,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_batch(request, static_cast<std::int64_t>(topology.devices.size()), assumptions);
   choose_zero_sizes(request, architecture, assumptions);
   check_save(request);
+  check_nvme(request, topology, architecture, assumptions);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
@@ -157,7 +158,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
   if (request.save != SaveKind::none && topology.storages.empty()) {
-    assumptions.push_back("the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+    assumptions.push_back(
+        "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
   }
   if (request.grad_accum > 1 && is_fsdp(request)) {
     assumptions.push_back(

@@ -113,7 +113,8 @@ void write_run(const Report& report, std::string& out) {
   table.head({"steps", "tokens", "time", "GPU-hours", "kWh", "cost"});
   const RunReport& run = *report.run;
   table.row({grouped_digits(static_cast<double>(run.steps)), count_text(static_cast<double>(run.tokens)),
-             run_time_text(run.hours), amount_text(run.gpu_hours), amount_text(run.energy_kWh), cost_text(run.cost_usd)});
+             run_time_text(run.hours), amount_text(run.gpu_hours), amount_text(run.energy_kWh),
+             cost_text(run.cost_usd)});
 }
 
 void write_list(std::string_view title, const std::vector<std::string>& sentences, std::string& out) {

@@ -40,10 +40,10 @@ std::optional<RunReport> whole_run(const Request& request, const Topology& topol
   for (const Device& device : topology.devices) watts += device.spec.power_watts;
   run.energy_kWh = watts * run.hours / 1000;
   if (request.price) run.cost_usd = *request.price * run.hours;
-  assumptions.push_back(fmt::format(
-      "energy counts every GPU at its board power all along{}; no cooling, no idle hours, no failed runs",
-      topology.host_power_watts > 0 ? fmt::format(" and {:.0f} W for the hosts", topology.host_power_watts)
-                                    : ", and no host, whose power is unknown"));
+  assumptions.push_back(
+      fmt::format("energy counts every GPU at its board power all along{}; no cooling, no idle hours, no failed runs",
+                  topology.host_power_watts > 0 ? fmt::format(" and {:.0f} W for the hosts", topology.host_power_watts)
+                                                : ", and no host, whose power is unknown"));
   return run;
 }
 

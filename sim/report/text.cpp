@@ -161,8 +161,9 @@ class TextWriter {
   void write_run() {
     if (!report_.run) return;
     const RunReport& run = *report_.run;
-    line("\n{}", heading(fmt::format("Whole run of {} steps, {} tokens{}", grouped_digits(static_cast<double>(run.steps)),
-                                     count_text(static_cast<double>(run.tokens)), report_.fits ? "" : ", if it fitted")));
+    line("\n{}",
+         heading(fmt::format("Whole run of {} steps, {} tokens{}", grouped_digits(static_cast<double>(run.steps)),
+                             count_text(static_cast<double>(run.tokens)), report_.fits ? "" : ", if it fitted")));
     line("  {:<18}{:>11}", "time", run_time_text(run.hours));
     line("  {:<18}{:>11}", "GPU-hours", amount_text(run.gpu_hours));
     line("  {:<18}{:>11}", "energy", amount_text(run.energy_kWh) + " kWh");

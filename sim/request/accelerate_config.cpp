@@ -42,7 +42,8 @@ void set_precision(Reading& reading, const Settings& top, bool autocast) {
 
 /// FULL_SHARD and its number are one: accelerate writes either.
 std::string sharding_strategy(Settings& section) {
-  constexpr std::string_view names[] = {"FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2"};
+  constexpr std::string_view names[] = {"FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD",
+                                        "HYBRID_SHARD_ZERO2"};
   std::string text = upper(section.word("fsdp_sharding_strategy").value_or("FULL_SHARD"));
   // Later releases keep version 1's strategy under the name of version 2's switch.
   const std::string newer = upper(section.word("fsdp_reshard_after_forward").value_or("TRUE"));
@@ -83,8 +84,9 @@ void check_wrapping(Settings& section) {
   const std::string_view key = "fsdp_auto_wrap_policy";
   const auto policy = section.word(key);
   if (!policy) {
-    section.warn(key, "is missing, and accelerate would then make the whole model one unit; simulated with each block "
-                      "wrapped, as TRANSFORMER_BASED_WRAP does");
+    section.warn(key,
+                 "is missing, and accelerate would then make the whole model one unit; simulated with each block "
+                 "wrapped, as TRANSFORMER_BASED_WRAP does");
   } else if (upper(*policy) != "TRANSFORMER_BASED_WRAP") {
     refuse(section, key, *policy, "TRANSFORMER_BASED_WRAP");
   }
@@ -160,8 +162,7 @@ void read_deepspeed(Reading& reading, Settings& top) {
   }
   const std::int64_t stage = section.count("zero_stage").value_or(2);
   if (stage < 1 || stage > 3) refuse(section, "zero_stage", fmt::format("ZeRO stage {}", stage), "1, 2 or 3");
-  const std::string optimizer =
-      section.one_of("offload_optimizer_device", {"none", "cpu", "nvme"}).value_or("none");
+  const std::string optimizer = section.one_of("offload_optimizer_device", {"none", "cpu", "nvme"}).value_or("none");
   const std::string parameters = section.one_of("offload_param_device", {"none", "cpu", "nvme"}).value_or("none");
   if (stage < 3 && parameters != "none") {
     section.warn("offload_param_device", "DeepSpeed offloads parameters under stage 3 only; they stay on the device");
@@ -187,10 +188,11 @@ void read_compile(Reading& reading, Settings& top) {
 
 void name_rest(Settings& top) {
   if (top.flag("use_cpu").value_or(false)) refuse(top, "use_cpu", "training on CPUs", "false");
-  top.skip({"compute_environment", "debug", "machine_rank", "main_process_ip", "main_process_port",
-            "main_training_function", "rdzv_backend", "same_network", "tpu_env", "tpu_use_cluster", "tpu_use_sudo",
-            "tpu_name", "tpu_zone", "gpu_ids", "enable_cpu_affinity", "downcast_bf16", "use_mps_device", "command_file",
-            "commands", "fsdp_config", "deepspeed_config", "rdzv_conf", "monitor_interval", "max_restarts"});
+  top.skip({"compute_environment",    "debug",          "machine_rank",     "main_process_ip", "main_process_port",
+            "main_training_function", "rdzv_backend",   "same_network",     "tpu_env",         "tpu_use_cluster",
+            "tpu_use_sudo",           "tpu_name",       "tpu_zone",         "gpu_ids",         "enable_cpu_affinity",
+            "downcast_bf16",          "use_mps_device", "command_file",     "commands",        "fsdp_config",
+            "deepspeed_config",       "rdzv_conf",      "monitor_interval", "max_restarts"});
   for (const std::string_view section : {"fp8_config", "parallelism_config", "mpirun_config", "ipex_config"}) {
     top.section_not_simulated(section);
   }

@@ -60,7 +60,8 @@ void read_precision(Reading& reading, Settings& top) {
   const bool moments = brain.flag("bf16_optimizer_states").value_or(false);
   brain.skip({"check_grad_overflow", "immediate_grad_update"});
   if (fp16 && bf16) {
-    throw InputError("bf16 and fp16 cannot both be enabled: DeepSpeed refuses it", brain.where("enabled"), "one of them");
+    throw InputError("bf16 and fp16 cannot both be enabled: DeepSpeed refuses it", brain.where("enabled"),
+                     "one of them");
   }
   if (masters != moments) {
     brain.warn(masters ? "bf16_master_weights_and_grads" : "bf16_optimizer_states",
@@ -222,6 +223,9 @@ void read_zero(Reading& reading, Settings& top, const nlohmann::json& file) {
   read_offload_parameters(reading, zero);
   read_legacy_offload(reading, zero);
   name_rest_of_zero(reading, zero);
+  if (reading.optimizer_device == "nvme" && reading.stage < 3) {
+    zero.warn("offload_optimizer", "DeepSpeed offloads to drives under stage 3 only; the optimizer lies in CPU memory");
+  }
   if (reading.parameter_device != "none" && reading.stage != 3) {
     zero.warn("offload_param", "DeepSpeed offloads parameters under stage 3 only; they stay on the device");
     reading.parameter_device = "none";
@@ -243,7 +247,8 @@ void read_optimizer(Reading& reading, Settings& top) {
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const bool supported = name == "adam" || name == "adamw" || name == "lion" || name == "adagrad" || name == "muon";
   if (reading.stage > 0 && !supported && !untested_allowed) {
-    throw InputError(fmt::format("DeepSpeed refuses {} under ZeRO, where it is untested", *typed), section.where("type"),
+    throw InputError(fmt::format("DeepSpeed refuses {} under ZeRO, where it is untested", *typed),
+                     section.where("type"),
                      "Adam, AdamW, Lion, Adagrad or Muon, or \"zero_allow_untested_optimizer\": true");
   }
   if (name == "muon" && reading.reduces_scattered && (reading.stage == 1 || reading.stage == 2)) {
@@ -256,11 +261,13 @@ void read_optimizer(Reading& reading, Settings& top) {
 }
 
 void read_types(Reading& reading, Settings& top) {
-  if (const auto type = top.one_of("communication_data_type", {"fp32", "fp16", "bfp16", "bf16", "float32", "float16",
-                                                              "bfloat16"})) {
+  if (const auto type =
+          top.one_of("communication_data_type", {"fp32", "fp16", "bfp16", "bf16", "float32", "float16", "bfloat16"})) {
     const bool full = type->ends_with("32");
     set_option(reading, top, "communication_data_type", "reduce-dtype",
-               full ? "fp32" : type->starts_with("b") ? "bf16" : "fp16");
+               full                     ? "fp32"
+               : type->starts_with("b") ? "bf16"
+                                        : "fp16");
   }
   Settings types = top.section("data_types");
   if (const auto type = types.one_of("grad_accum_dtype", {"fp32", "fp16", "bf16"})) {
@@ -280,15 +287,36 @@ void name_rest(Reading& reading, Settings& top) {
                      "\"reduce_scatter\": false, or no scaling");
   }
   if (top.has("activation_checkpointing")) {
-    top.warn("activation_checkpointing",
-             "acts only on models that call deepspeed.checkpointing, which Hugging Face's do not; --checkpointing does");
+    top.warn(
+        "activation_checkpointing",
+        "acts only on models that call deepspeed.checkpointing, which Hugging Face's do not; --checkpointing does");
   }
   // gradient_clipping changes nothing: DeepSpeed takes the norm in any case.
-  top.skip({"gradient_clipping", "steps_per_print", "dump_state", "scheduler", "tensorboard", "wandb", "csv_monitor",
-            "comet", "comms_logger", "comms_config", "monitor_config", "checkpoint", "zero_force_ds_cpu_optimizer",
-            "dataloader_drop_last", "log_level", "data_efficiency", "curriculum_learning", "gradient_allreduce_op",
-            "seq_parallel_communication_data_type", "memory_breakdown", "load_universal_checkpoint", "timers",
-            "$schema", "communication_data_type", "autotuning"});
+  top.skip({"gradient_clipping",
+            "steps_per_print",
+            "dump_state",
+            "scheduler",
+            "tensorboard",
+            "wandb",
+            "csv_monitor",
+            "comet",
+            "comms_logger",
+            "comms_config",
+            "monitor_config",
+            "checkpoint",
+            "zero_force_ds_cpu_optimizer",
+            "dataloader_drop_last",
+            "log_level",
+            "data_efficiency",
+            "curriculum_learning",
+            "gradient_allreduce_op",
+            "seq_parallel_communication_data_type",
+            "memory_breakdown",
+            "load_universal_checkpoint",
+            "timers",
+            "$schema",
+            "communication_data_type",
+            "autotuning"});
   top.not_simulated("wall_clock_breakdown", false);
   top.not_simulated("disable_allgather", false);
   top.not_simulated("sparse_gradients", false);
@@ -305,15 +333,18 @@ void name_rest(Reading& reading, Settings& top) {
 }  // namespace
 
 ZeroPlacement zero_placement(std::int64_t stage, std::string_view optimizer, std::string_view parameters) {
-  if (stage < 3) parameters = "none";
-  const bool nvme = optimizer == "nvme" || parameters == "nvme";
+  if (stage < 3) {
+    parameters = "none";
+    if (optimizer == "nvme") optimizer = "cpu";
+  }
   const Offload offload = {.optimizer = optimizer != "none",
                            .parameters = parameters != "none",
                            .optimizer_on_nvme = optimizer == "nvme",
                            .parameters_on_nvme = parameters == "nvme"};
   std::string_view suffix;
-  if (nvme) {
-    suffix = "-nvme";
+  if (offload.on_nvme()) {
+    const bool both = offload.optimizer_on_nvme && offload.parameters_on_nvme;
+    suffix = both ? "-nvme" : offload.optimizer_on_nvme ? "-nvme-optimizer" : "-nvme-param";
   } else if (offload.optimizer) {
     suffix = offload.parameters ? "-offload" : "-offload-optimizer";
   } else if (offload.parameters) {

@@ -54,12 +54,10 @@ double parse_number(const OptionText& text, const std::string& kind, const std::
 }
 
 void set_length_of_run(const OptionTexts& texts, Request& request) {
-  where_given(texts, "tokens", [&](const OptionText& text) {
-    request.tokens = positive(parse_count(text.value, text.where), text);
-  });
-  where_given(texts, "examples", [&](const OptionText& text) {
-    request.examples = positive(parse_count(text.value, text.where), text);
-  });
+  where_given(texts, "tokens",
+              [&](const OptionText& text) { request.tokens = positive(parse_count(text.value, text.where), text); });
+  where_given(texts, "examples",
+              [&](const OptionText& text) { request.examples = positive(parse_count(text.value, text.where), text); });
   where_given(texts, "epochs", [&](const OptionText& text) {
     constexpr double most_epochs = 1e6;
     request.epochs = parse_number(text, "a number of epochs", "passes over the data, such as 3 or 0.5");
@@ -94,7 +92,9 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   where_given(texts, "nvme", [&](const OptionText& text) {
     request.nvme = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
   });
-  where_given(texts, "price", [&](const OptionText& text) { request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5"); });
+  where_given(texts, "price", [&](const OptionText& text) {
+    request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
+  });
   where_given(texts, "threads", [&](const OptionText& text) {
     const std::int64_t threads = positive(parse_count(text.value, text.where), text);
     if (threads > std::numeric_limits<int>::max()) {
@@ -156,8 +156,8 @@ std::optional<Offload> take_runtime_config(OptionTexts& texts, Request& request)
     throw InputError("--deepspeed and --accelerate contradict each other", "",
                      "one of them; an accelerate YAML may name a deepspeed_config_file");
   }
-  RuntimeConfig config = request.deepspeed.empty() ? read_accelerate_config(request.accelerate)
-                                                   : read_deepspeed_config(request.deepspeed);
+  RuntimeConfig config =
+      request.deepspeed.empty() ? read_accelerate_config(request.accelerate) : read_deepspeed_config(request.deepspeed);
   const bool names_strategy = !texts.contains("strategy");
   // merge() keeps what the user already says.
   texts.merge(config.options);

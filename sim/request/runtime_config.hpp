@@ -13,7 +13,7 @@
 namespace shardsim {
 
 struct RuntimeConfig {
-  OptionTexts options;  ///< as if typed, below the command line; `where` names the file and the key
+  OptionTexts options;             ///< as if typed, below the command line; `where` names the file and the key
   std::optional<Offload> offload;  ///< where the file tells devices apart that one strategy name does not
   ZeroOptions zero;
   FsdpOptions fsdp;

@@ -15,7 +15,9 @@ namespace {
 
 constexpr double largest_exact_whole = 9007199254740992.0;  // 2^53
 
-bool says_auto(const nlohmann::json& value) { return value.is_string() && value.get_ref<const std::string&>() == "auto"; }
+bool says_auto(const nlohmann::json& value) {
+  return value.is_string() && value.get_ref<const std::string&>() == "auto";
+}
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });

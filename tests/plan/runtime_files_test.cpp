@@ -59,7 +59,8 @@ TEST_CASE("two of total, micro-batch and accumulation give the third") {
   // deepspeed/runtime/config.py, _set_batch_related_parameters.
   const auto batch = [](const Request& request) { return std::pair(request.micro_batch, request.grad_accum); };
   CHECK(batch(resolved_text(R"({"bf16": {"enabled": true}, "train_batch_size": 64,
-                                "train_micro_batch_size_per_gpu": 2})")) == std::pair<std::int64_t, std::int64_t>(2, 4));
+                                "train_micro_batch_size_per_gpu": 2})")) ==
+        std::pair<std::int64_t, std::int64_t>(2, 4));
   CHECK(batch(resolved_text(R"({"bf16": {"enabled": true}, "train_batch_size": 64,
                                 "gradient_accumulation_steps": 2})")) == std::pair<std::int64_t, std::int64_t>(4, 2));
   CHECK(batch(resolved_text(R"({"bf16": {"enabled": true}, "train_batch_size": 64})")) ==
@@ -78,9 +79,14 @@ TEST_CASE("two of total, micro-batch and accumulation give the third") {
 TEST_CASE("num_processes and num_machines must be the topology's") {
   const std::string file = data("accelerate-fsdp2.yaml");
   CHECK(resolved({"--topology", "8xH100", "--accelerate", file}).kind == StrategyKind::fsdp);
-  CHECK_THAT(refusal([&] { resolved({"--topology", "4xH100", "--accelerate", file}); }),
+  CHECK_THAT(refusal([&] {
+               resolved({"--topology", "4xH100", "--accelerate", file});
+             }),
              Contains("num_processes is 8, the topology 4xH100-SXM5-80GB has 4 GPUs"));
-  CHECK_THAT(refusal([&] { resolved({"--topology", "2x4xH100", "--accelerate", file}); }), Contains("num_machines is 1"));
+  CHECK_THAT(refusal([&] {
+               resolved({"--topology", "2x4xH100", "--accelerate", file});
+             }),
+             Contains("num_machines is 1"));
 }
 
 TEST_CASE("what no plan has is warned about by name") {
@@ -94,5 +100,6 @@ TEST_CASE("what no plan has is warned about by name") {
   };
   CHECK(warnings(R"({"stage": 3, "overlap_comm": true, "round_robin_gradients": true})").empty());
   CHECK(warnings(R"({"stage": 2, "overlap_comm": false})").empty());
-  CHECK_THAT(warnings(R"({"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})"), Contains("ratio below 1"));
+  CHECK_THAT(warnings(R"({"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})"),
+             Contains("ratio below 1"));
 }

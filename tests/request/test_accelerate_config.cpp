@@ -71,8 +71,9 @@ TEST_CASE("the DeepSpeed section, and the file that it may name") {
   CHECK_THAT(refusal_of("distributed_type: DEEPSPEED\nmixed_precision: bf16\n"
                         "deepspeed_config: {deepspeed_config_file: x.json}\n"),
              Contains("accelerate refuses mixed_precision beside deepspeed_config_file"));
-  CHECK_THAT(refusal_of("distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: x.json, zero_stage: 3}\n"),
-             Contains("accelerate refuses zero_stage beside"));
+  CHECK_THAT(
+      refusal_of("distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: x.json, zero_stage: 3}\n"),
+      Contains("accelerate refuses zero_stage beside"));
 }
 
 TEST_CASE("what accelerate can launch and nobody simulates is refused by name") {

@@ -149,8 +149,7 @@ TEST_CASE("the command line beats the file, key by key") {
 TEST_CASE("what DeepSpeed refuses is refused with the reason") {
   const std::vector<std::pair<std::string, std::string>> refusals = {
       {R"({"fp16": {"enabled": true}, "bf16": {"enabled": true}})", "bf16 and fp16 cannot both be enabled"},
-      {R"({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu", "ratio": 0.5}}})",
-       "stage 3 only"},
+      {R"({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu", "ratio": 0.5}}})", "stage 3 only"},
       {R"({"zero_optimization": {"stage": 4}})", "no such ZeRO stage"},
       {R"({"zero_optimization": {"stage": 2}, "prescale_gradients": true})", "refuses to scale gradients beforehand"},
       {R"({"zero_optimization": {"stage": 2}, "gradient_predivide_factor": 2})", "gradient_predivide_factor"},
@@ -168,7 +167,8 @@ TEST_CASE("malformed files get one line that names file and key") {
   CHECK_THAT(refusal_of_text("{"), Contains("the file is no JSON"));
   CHECK_THAT(refusal_of_text("[]"), Contains("no JSON object"));
   CHECK_THAT(refusal_of_text(std::string(100, '[')), Contains("the file"));
-  CHECK_THAT(refusal([] { request_of("no-such-file.json"); }), Contains("cannot read 'no-such-file.json' (--deepspeed)"));
+  CHECK_THAT(refusal([] { request_of("no-such-file.json"); }),
+             Contains("cannot read 'no-such-file.json' (--deepspeed)"));
   CHECK_THAT(refusal_of_text(R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": 1.5}})"),
              Contains("zero_optimization.reduce_bucket_size); expected a whole number"));
   CHECK_THAT(refusal_of_text(R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": -1}})"),
@@ -182,10 +182,12 @@ TEST_CASE("malformed files get one line that names file and key") {
 }
 
 TEST_CASE("what is not simulated is named, and unknown keys too") {
-  CHECK_THAT(warnings_of(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 3, "zero_hpz_partition_size": 8}})"),
-             Contains("zero_optimization.zero_hpz_partition_size: this setting is not simulated"));
-  CHECK_THAT(warnings_of(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 2, "reduce_buket_size": 8}})"),
-             Contains("zero_optimization.reduce_buket_size: unknown key, ignored; the nearest known: reduce_bucket_size"));
+  CHECK_THAT(
+      warnings_of(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 3, "zero_hpz_partition_size": 8}})"),
+      Contains("zero_optimization.zero_hpz_partition_size: this setting is not simulated"));
+  CHECK_THAT(
+      warnings_of(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 2, "reduce_buket_size": 8}})"),
+      Contains("zero_optimization.reduce_buket_size: unknown key, ignored; the nearest known: reduce_bucket_size"));
   CHECK_THAT(warnings_of(R"({"bf16": {"enabled": true}, "amp": {"enabled": true}})"), Contains("amp: this section"));
   CHECK_THAT(warnings_of(R"({"bf16": {"enabled": true}, "activation_checkpointing": {"cpu_checkpointing": true}})"),
              Contains("--checkpointing does"));
@@ -195,4 +197,28 @@ TEST_CASE("what is not simulated is named, and unknown keys too") {
   CHECK(warnings_of(R"({"bf16": {"enabled": true}, "amp": {"enabled": false}, "zero_optimization": {"stage": 3,
                         "zero_hpz_partition_size": 1, "mics_shard_size": -1}})")
             .empty());
+}
+
+TEST_CASE("devices of offload, mixtures too") {
+  const auto placed = [](const std::string& optimizer, const std::string& parameters, int stage = 3) {
+    return request_of_text(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": )" + std::to_string(stage) +
+                           R"(, "offload_optimizer": {"device": ")" + optimizer +
+                           R"("}, "offload_param": {"device": ")" + parameters + R"("}}})");
+  };
+  CHECK(placed("none", "none").strategy == "zero3");
+  CHECK(placed("none", "cpu").strategy == "zero3-offload-param");
+  CHECK(placed("cpu", "none").strategy == "zero3-offload-optimizer");
+  CHECK(placed("cpu", "cpu").strategy == "zero3-offload");
+  CHECK(placed("nvme", "nvme").strategy == "zero3-nvme");
+  CHECK(placed("cpu", "nvme").strategy == "zero3-nvme-param");
+  CHECK(placed("cpu", "nvme").offload.optimizer);
+  CHECK_FALSE(placed("none", "nvme").offload.optimizer);
+  const Request mixed = placed("nvme", "cpu");
+  CHECK(mixed.strategy == "zero3-nvme-optimizer");
+  CHECK(mixed.offload.parameters);
+  CHECK_FALSE(mixed.offload.parameters_on_nvme);
+  const Request two = placed("nvme", "none", 2);
+  CHECK(two.strategy == "zero2-offload-optimizer");
+  REQUIRE(two.warnings.size() == 1);
+  CHECK_THAT(two.warnings[0], Contains("stage 3 only"));
 }
