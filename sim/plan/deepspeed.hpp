@@ -1,4 +1,4 @@
-// What DeepSpeed's ZeRO stages share: parameter groups, element sizes by precision.
+// What DeepSpeed's ZeRO stages share: configuration, parameter groups, element sizes by precision.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,12 @@
 #include "sim/request/request.hpp"
 
 namespace shardsim {
+
+/// Defaults of deepspeed/runtime/zero/config.py (deepspeedai/DeepSpeed edaa72212), in elements.
+struct ZeroConfig {
+  std::int64_t reduce_bucket_size = 500'000'000;
+  std::int64_t sub_group_size = 1'000'000'000;
+};
 
 /// Bytes an element of each copy that ZeRO keeps.
 struct ZeroSizes {

@@ -26,7 +26,6 @@ class Zero12 : public Strategy {
       : request_(context.request),
         architecture_(context.architecture),
         recorder_(context.recorder),
-        config_(context.request.zero),
         sizes_(zero_sizes(context.request.precision)),
         stage2_(context.request.kind == StrategyKind::zero2),
         offload_(context.request.offload.optimizer),
@@ -287,7 +286,7 @@ class Zero12 : public Strategy {
   const Request& request_;
   const Architecture& architecture_;
   Recorder& recorder_;
-  const ZeroOptions& config_;
+  ZeroConfig config_;
   ZeroSizes sizes_;
   bool stage2_, offload_, pinned_;
   std::vector<FlatGroup> groups_;

@@ -23,24 +23,18 @@ namespace {
 
 constexpr std::size_t max_reduce_events = 2;
 
-CoordinatorConfig coordinator_config(const ZeroOptions& options) {
-  return {options.max_live_parameters, options.max_reuse_distance, options.prefetch_bucket_size,
-          options.persistence_threshold};
-}
-
 class Zero3 : public Strategy {
  public:
   explicit Zero3(const StrategyContext& context)
       : request_(context.request),
         architecture_(context.architecture),
         recorder_(context.recorder),
-        config_(context.request.zero),
         sizes_(zero_sizes(context.request.precision)),
         pinned_(*context.request.pin_memory),
         all_gather_(recorder_.stream("all-gather")),
         reduce_(recorder_.stream("reduce-scatter")),
         states_(architecture_.parameters.size()),
-        coordinator_(architecture_, coordinator_config(context.request.zero),
+        coordinator_(architecture_, CoordinatorConfig{},
                      {[this](ParameterCoordinator::Parameters p) { gather(p); }, [this](ParameterId p) { await(p); },
                       [this](ParameterId p) { partition(p); },
                       [this] { recorder_.wait_stream(Recorder::compute_stream(), all_gather_); }}) {
@@ -408,7 +402,7 @@ class Zero3 : public Strategy {
   const Request& request_;
   const Architecture& architecture_;
   Recorder& recorder_;
-  const ZeroOptions& config_;
+  ZeroConfig config_;
   ZeroSizes sizes_;
   bool pinned_;
   StreamId all_gather_, reduce_;
