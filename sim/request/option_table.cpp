@@ -21,9 +21,10 @@ constexpr std::array table = {
     OptionSpec{"Model and step", "micro-batch", 0, "N", "sequences a device works on at once [1]"},
     OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
 
-    OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
-               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op; most with -offload, -offload-optimizer or "
-               "-offload-param (required)"},
+    OptionSpec{
+        "Strategy", "strategy", 0, "STRATEGY",
+        "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp; most with "
+        "-offload, -offload-optimizer or -offload-param (required)"},
     OptionSpec{"Strategy", "precision", 0, "PRECISION",
                "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
