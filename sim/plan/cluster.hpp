@@ -16,6 +16,8 @@
 namespace shardsim {
 
 enum class Direction : std::uint8_t { to_device, to_host };
+/// Between drives and host memory.
+enum class StorageAccess : std::uint8_t { read, write };
 
 /// Programs of different device classes meet in the collectives of their groups: the k-th collective that one program
 /// issues in a group is the k-th of every other. Where a class's members stand in several groups of a communicator at
@@ -44,6 +46,10 @@ class Cluster {
                         double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
+  /// True where the class's host has drives.
+  bool has_storage(DeviceClassId device_class) const;
+  /// Every member reads from or writes to its host's drives at once. The host must have some.
+  TransferId storage(DeviceClassId device_class, StorageAccess access, double bytes);
   /// Every member's CPU reads and writes `bytes` of the DRAM next to its device at once; never faster than `limit`
   /// (0: none) nor than such loops reach of the memory's bandwidth.
   TransferId host_work(DeviceClassId device_class, double bytes, double limit);
@@ -59,6 +65,7 @@ class Cluster {
     Time latency;
   };
   Path add_route(std::span<const ClassUse> uses, std::span<const LinkUse> alone);
+  void add_storage_routes(DeviceClassId device_class);
   UseRange write_uses(std::span<const ClassUse> uses);
   TransferId add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants);
   struct Issued {
@@ -85,7 +92,8 @@ class Cluster {
   const Fold& fold_;
   Plan& plan_;
   std::vector<Path> to_device_, to_host_, host_memory_;  ///< by device class
-  std::vector<std::int64_t> ranks_;                      ///< by device class
+  std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
+  std::vector<std::int64_t> ranks_;                      ///< likewise
   std::array<Meetings, 2> meetings_;                     ///< by Group
 };
 

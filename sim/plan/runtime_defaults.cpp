@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -71,12 +72,29 @@ void explain_fsdp(const Request& request, const Topology& topology, std::vector<
   }
 }
 
+// Sizes are 64-bit: what a step touches must stay far below that, or a product would wrap.
+void check_size(const Request& request, const Architecture& architecture) {
+  const Dimensions& d = architecture.dims;
+  const auto sum = [](auto... terms) { return (static_cast<double>(terms) + ...); };
+  const double scores = request.attention == AttentionKind::eager
+                            ? static_cast<double>(d.heads) * static_cast<double>(request.seq_len)
+                            : 0;
+  const double per_token =
+      sum(d.vocab) + static_cast<double>(d.layers) * (sum(d.hidden, d.ffn, d.q(), d.kv()) + scores);
+  const double tokens = static_cast<double>(request.seq_len) * static_cast<double>(request.micro_batch);
+  if (tokens * per_token < 1e16) return;
+  throw InputError(fmt::format("a micro-batch of {} x {} tokens is too large to count its bytes", request.micro_batch,
+                               request.seq_len),
+                   "--micro-batch, --seq-len", "fewer tokens on a device at once");
+}
+
 }  // namespace
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()),
                  static_cast<std::int64_t>(topology.hosts.size()));
+  check_save(request);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
@@ -86,6 +104,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {
@@ -96,6 +115,9 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     request.nvme = drives;
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
+  if (request.save != SaveKind::none && topology.storages.empty()) {
+    assumptions.push_back("the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+  }
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp) &&

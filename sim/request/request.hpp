@@ -46,6 +46,9 @@ constexpr bool shards_within_nodes(StrategyKind kind) {
 struct Offload {
   bool optimizer = false;
   bool parameters = false;
+  bool optimizer_on_nvme = false;  ///< what is offloaded lies on drives, not in host memory
+  bool parameters_on_nvme = false;
+  bool on_nvme() const { return optimizer_on_nvme || parameters_on_nvme; }
   bool any() const { return optimizer || parameters; }
 };
 enum class Checkpointing : std::uint8_t { none, full, selective, every };

@@ -9,9 +9,9 @@
 #include <optional>
 #include <utility>
 
-#include "model/core/units.hpp"
 #include "sim/cost/host_time.hpp"
 #include "sim/plan/adamw.hpp"
+#include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -150,21 +150,15 @@ class Fsdp1 : public Strategy {
   };
 
   void flatten(const Architecture& architecture) {
-    const std::vector<ModuleId> layers = architecture.layer_modules();
-    units_.resize(1 + layers.size());
     unit_of_module_.assign(architecture.modules.size(), no_unit);
-    unit_of_module_[0] = root;
-    for (std::size_t l = 0; l < layers.size(); ++l) unit_of_module_[layers[l].index()] = 1 + l;
     unit_of_parameter_.assign(architecture.parameters.size(), no_unit);
-    for (const Module& module : architecture.modules) {
-      const std::size_t u = module.layer < 0 ? root : 1 + static_cast<std::size_t>(module.layer);
-      for (const ParameterId id : module.parameters) {
-        if (unit_of_parameter_[id.index()] != no_unit) continue;
-        unit_of_parameter_[id.index()] = u;
-        units_[u].elements += architecture.parameter(id).numel;
-      }
+    for (const FlatUnit& shape : flat_units(architecture, recorder_.world())) {
+      Unit& unit = units_.emplace_back();
+      unit.elements = shape.elements;
+      unit.shard = shape.shard;
+      unit_of_module_[shape.module.index()] = units_.size() - 1;
+      for (const ParameterId id : shape.parameters) unit_of_parameter_[id.index()] = units_.size() - 1;
     }
-    for (Unit& unit : units_) unit.shard = ceil_div(unit.elements, recorder_.world());
   }
 
   void unshard(std::size_t index) {
