@@ -14,7 +14,6 @@ namespace {
                    "", std::string(right));
 }
 
-bool is_fsdp2(StrategyKind kind) { return kind == StrategyKind::fsdp || kind == StrategyKind::fsdp_grad_op; }
 bool is_zero(StrategyKind kind) {
   return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
 }
@@ -32,6 +31,16 @@ void check_fsdp2(const Request& request) {
   if (kind == OptimizerKind::muon && request.offload.any()) {
     refuse(request, "Muon multiplies whole matrices, and NCCL cannot gather shards that lie in CPU memory",
            "adamw, or muon without offload");
+  }
+}
+
+void check_fsdp1(const Request& request) {
+  const OptimizerKind kind = request.optimizer;
+  if (kind == OptimizerKind::muon) {
+    refuse(request, "torch.optim.Muon takes matrices only, and FSDP1's parameters are flat", "adamw; or muon under fsdp");
+  }
+  if (request.offload.any() && (is_bitsandbytes(kind) || kind == OptimizerKind::adafactor)) {
+    refuse(request, "its step on the CPU is not simulated yet", "adamw, adamw-bf16, sgd or sgd-momentum");
   }
 }
 
@@ -63,6 +72,7 @@ void check_zero(const Request& request) {
 
 void check_optimizer(const Request& request) {
   if (is_fsdp2(request.kind)) check_fsdp2(request);
+  if (is_fsdp1(request.kind)) check_fsdp1(request);
   if (is_zero(request.kind)) check_zero(request);
   if (request.optimizer == OptimizerKind::adamw_bf16 && request.precision != Precision::bf16 &&
       request.optimizer_impl != OptimizerImpl::fused) {

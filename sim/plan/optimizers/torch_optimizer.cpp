@@ -1,7 +1,7 @@
 // torch.optim.AdamW and SGD (torch/optim/adam.py, adamw.py, sgd.py), in their three implementations.
 //  fused:    one multi-tensor kernel, no temporaries; reads weights, gradients and states, writes weights and states.
 //  foreach:  one pass over all tensors for each operation; AdamW holds one list of square roots of all tensors at once.
-//  for_loop: the same operations tensor by tensor, with one tensor's square root at a time.
+//  for_loop: the same operations tensor by tensor; AdamW's denominator of one tensor stays until the next one's exists.
 #include <utility>
 
 #include "sim/plan/optimizer.hpp"
@@ -45,8 +45,22 @@ class TorchOptimizer : public Optimizer {
       for (std::size_t i = begin; i < end; ++i) bytes += tensors_[i].bytes();
       if (end > begin) operate(bytes, end - begin);
     } else {
-      for (std::size_t i = begin; i < end; ++i) operate(tensors_[i].bytes(), 1);
+      for (std::size_t i = begin; i < end; ++i) update_one(tensors_[i].bytes());
+      recorder_.reset(denominator_);
     }
+  }
+
+  // AdamW's root and its quotient; the Python name keeps the last tensor's quotient until it holds the next.
+  void update_one(std::int64_t bytes) {
+    const Operations operations = operations_of(setting_.kind);
+    if (operations.square_root) {
+      const TensorId root = recorder_.allocate(Category::workspace, bytes, "adamw root");
+      const TensorId quotient = recorder_.allocate(Category::workspace, bytes, "adamw denominator");
+      recorder_.release(root);
+      recorder_.reset(denominator_);
+      denominator_ = quotient;
+    }
+    launch(operations, bytes, operations.count);
   }
 
   // A multi-tensor launch takes about a hundred tensors.
@@ -54,16 +68,21 @@ class TorchOptimizer : public Optimizer {
     const Operations operations = operations_of(setting_.kind);
     TensorId roots;
     if (operations.square_root) roots = recorder_.allocate(Category::workspace, bytes, "foreach temporaries");
-    const std::size_t launches = operations.count * (1 + tensors / 100);
-    for (std::size_t i = 0; i < launches; ++i) {
-      recorder_.elementwise(operations.passes * static_cast<double>(bytes) / static_cast<double>(launches), label());
-    }
+    launch(operations, bytes, operations.count * (1 + tensors / 100));
     recorder_.reset(roots);
+  }
+
+  void launch(const Operations& operations, std::int64_t bytes, std::size_t kernels) {
+    for (std::size_t i = 0; i < kernels; ++i) {
+      recorder_.elementwise(operations.passes * static_cast<double>(bytes) / static_cast<double>(kernels), label());
+    }
   }
 
   const char* label() const {
     return setting_.kind == OptimizerKind::sgd || setting_.kind == OptimizerKind::sgd_momentum ? "sgd" : "adamw";
   }
+
+  TensorId denominator_;
 };
 
 }  // namespace
