@@ -54,6 +54,7 @@ struct Value {
   std::int64_t bytes = 0;
   bool needs_gradient = true;   ///< false: token ids, cos/sin, masks, norms' statistics
   bool is_logits = false;       ///< reported apart from the activations
+  bool is_gradient = false;     ///< of a parameter, where forward computes it
   std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`; 0: the kernel writes it over the value itself
 };
 
@@ -69,6 +70,8 @@ struct Value {
 /// Autocast's bf16 copy of a weight is an operator of its own ("cast_weight"): it has the parameter, its output is an
 /// input of the product, and the gradient of that output becomes the parameter's.
 /// The experts of a layer run as one grouped operator a projection, which has the parameters of all of them.
+///  `gradients`: losses that run backward through the head chunk by chunk have all gradients when forward is over; they
+///            save them, and backward does nothing but hand them over.
 struct Operator {
   std::string name;  ///< "q_proj", "silu", "residual"
   ModuleId module;   ///< whose forward() runs it; the root for what runs outside of it (the plain loss)
@@ -76,12 +79,14 @@ struct Operator {
   std::vector<ValueId> outputs;
   std::vector<ValueId> saved;
   std::vector<ParameterId> parameters;
+  std::vector<ValueId> gradients;  ///< empty, or saved ones: of the first input, then of each parameter
   std::vector<Kernel> forward;
   std::vector<Kernel> backward;
   std::vector<Kernel> weight_backward;  ///< left out where the parameter is frozen
   std::int64_t scratch = 0;
   std::int64_t backward_scratch = 0;
   bool passes_gradient = false;
+  bool reads_scalar = false;  ///< .item(): the host waits for the device, in forward and again in backward
 };
 
 /// What forward() does, in order: hooks fire on enter and leave; a value in `drop` loses its last Python reference.
@@ -102,11 +107,12 @@ struct Graph {
   const Operator& op(OperatorId id) const { return operators[id.index()]; }
 };
 
-/// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's and Liger's replacements for
-/// norms, rotation and gated mlps. What hf's layers save is checked against the real modules on a CPU
+/// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's, Liger's and Megatron-LM's
+/// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules on a CPU
 /// (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded evenly.
-/// Throws InputError for what is not simulated (chunked and fused losses, megatron's blocks), for empty batches and for
-/// sequences longer than a learned position table.
+/// The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy, whatever the
+/// implementation of the layers. Throws InputError for empty batches, for sequences longer than a learned position table
+/// and for sequences that the chunked loss cannot split evenly.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:

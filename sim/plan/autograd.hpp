@@ -7,9 +7,9 @@
 
 #include "model/architecture.hpp"
 #include "model/operators.hpp"
+#include "sim/plan/checkpointing.hpp"
 #include "sim/plan/recorder.hpp"
 #include "sim/plan/strategy.hpp"
-#include "sim/request/request.hpp"
 
 namespace shardsim {
 
@@ -19,12 +19,14 @@ namespace shardsim {
 ///   outputs' gradients and saved variables are dropped;
 /// - gradients that arrive for one tensor are summed in place when the buffer has no other owner;
 /// - a parameter's gradient is complete when its last use has run backward; then the strategy's hook fires at once;
-/// - full checkpointing keeps a decoder layer's inputs only, and runs its forward again before its backward, up to the
-///   last operator that saves something (torch/utils/checkpoint.py, non-reentrant, early stop).
+/// - a checkpointed decoder layer keeps its inputs and the outputs of its cached operators only, and runs its forward
+///   again before its backward, to its end or up to the last operator that saves something (torch/utils/checkpoint.py,
+///   non-reentrant).
 class Autograd {
  public:
-  Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing, DType gradient_type,
-           Recorder& recorder, Strategy& strategy);
+  /// All but `gradient_type` outlive it.
+  Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
+           DType gradient_type, Recorder& recorder, Strategy& strategy);
 
   void forward();
   void backward();
@@ -52,18 +54,25 @@ class Autograd {
   void count_uses();
   void find_layers();
   void run_forward(const Operator& op, bool saving);
+  void read_scalar(const Operator& op);
   void keep_saved(const Operator& op);
   void drop(ValueId value);
   void run_backward(const Operator& op);
+  void backpropagate(const Operator& op);
+  void hand_over(const Operator& op);
+  void parameter_gradient(ParameterId parameter, TensorId gradient);
   void receive_gradient(ValueId value, std::uint32_t buffer);
   void release_gradient(std::uint32_t buffer);
-  void parameter_gradients(const Operator& op);
   void recompute(ModuleId layer);
+  void run_again(std::uint32_t op);
+  bool is_checkpointed(const Module& layer) const {
+    return layer.layer >= 0 && recomputation_.layers[static_cast<std::size_t>(layer.layer)];
+  }
   void locate(Phase phase, ModuleId module, const char* place);
 
   const Architecture& architecture_;
   const Graph& graph_;
-  Checkpointing checkpointing_;
+  const Recomputation& recomputation_;
   DType gradient_type_;
   Recorder& recorder_;
   Strategy& strategy_;
@@ -75,11 +84,11 @@ class Autograd {
   std::vector<std::int32_t> parameter_uses_left_;
   std::vector<TensorId> parameter_gradients_;
   /// Of each decoder layer, for checkpointing: the range of its steps in Graph::forward, the values that come from
-  /// outside, and the step after which recomputation may stop.
+  /// outside, those whose names outlive the layer, and the step after which recomputation may stop.
   struct LayerRange {
     std::size_t begin = 0, end = 0, last_save = 0;
     bool last_saves_output = false;
-    std::vector<ValueId> inputs;
+    std::vector<ValueId> inputs, escaping;
   };
   std::vector<LayerRange> layers_;
   double recomputed_flops_ = 0;
