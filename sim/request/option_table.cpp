@@ -29,12 +29,14 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
     OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
-    OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
+    OptionSpec{"Strategy", "checkpointing", 0, "POLICY",
+               "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
+               "as torchtitan) [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
-    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
+    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
 
     OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
     OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},

@@ -85,9 +85,7 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "checkpointing" && (text.value == "selective" || text.value.starts_with("every:"))) ||
-                       (option == "implementation" && text.value == "megatron") ||
-                       (option == "format" && text.value == "html");
+  const bool waiting = option == "format" && text.value == "html";
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 

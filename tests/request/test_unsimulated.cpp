@@ -27,8 +27,6 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--compile", {"on", "yes"}},
       {"--allocator", {"expandable"}},
       {"--save", {"sharded", "full", "gathered-16bit", "adapter"}},
-      {"--checkpointing", {"selective", "every:2"}},
-      {"--implementation", {"megatron"}},
       {"--format", {"html"}},
       {"--tokens", {"1e9"}},
       {"--examples", {"1000"}},
