@@ -80,8 +80,7 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   const std::int64_t rows = b.tokens() / loss_chunks;
   const Tensor logits = b.make(rows * head.vocab, head.type, false);
   b.value(logits).is_logits = true;
-  b.run("lm_head", {chunks.rows}, {logits})
-      .forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
+  b.run("lm_head", {chunks.rows}, {logits}).forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
   if (chunks.logits) b.drop(*chunks.logits);
   chunks.logits = logits;
   const Tensor gradient = chunk_loss(b, logits);
@@ -133,15 +132,17 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
   return loss;
 }
 
-// The chunks of one sequence are views of it; those of several sequences are copied together. Under autocast the weight's
-// 16-bit copy is made once. The weight's gradients are summed in their own type and handed over once, as later versions
-// do, which synchronise after the last chunk; earlier ones reduced them after every chunk.
+// The chunks of one sequence are views of it; those of several sequences are copied together. Under autocast the
+// weight's 16-bit copy is made once. The weight's gradients are summed in their own type and handed over once, as later
+// versions do, which synchronise after the last chunk; earlier ones reduced them after every chunk.
 Tensor chunked_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden) {
   return b.call(id, [&] {
     const Head head = head_of(b, id);
     const bool copies = b.options().micro_batch > 1;
     Chunks chunks{copies ? detached(b, "chunk", {hidden}, hidden.numel, hidden.type, false) : hidden,
-                  detached(b, "zeros", {}, hidden.numel, DType::f32, false), {}, {}};
+                  detached(b, "zeros", {}, hidden.numel, DType::f32, false),
+                  {},
+                  {}};
     std::optional<Tensor> cast_weight;
     if (b.autocasts()) cast_weight = detached(b, "cast_weight", {}, head.width * head.vocab, head.type, false);
     for (std::int64_t i = 0; i < loss_chunks; ++i) run_chunk(b, head, chunks);
@@ -162,7 +163,8 @@ Tensor chunked_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden)
 
 // Logits of a chunk take about as many elements as all hidden states. The kernel that turns them into their gradient
 // reads them twice and writes them once; the weight's gradient is added to by the product itself. Autocast casts the
-// weight for every product, as a transposed weight is not cached. In backward the host compares the loss's gradient to 1.
+// weight for every product, as a transposed weight is not cached. In backward the host compares the loss's gradient
+// to 1.
 Tensor fused_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden, const Tensor& labels) {
   return b.call(id, [&] {
     const Head head = head_of(b, id);

@@ -141,8 +141,8 @@ struct RootResult {
   std::optional<Tensor> output, loss;
 };
 
-/// transformers computes the loss in the root's forward(), and Liger's patch keeps it there without logits; torchtitan's
-/// trainer computes it afterwards, chunked without the root having run the head.
+/// transformers computes the loss in the root's forward(), and Liger's patch keeps it there without logits;
+/// torchtitan's trainer computes it afterwards, chunked without the root having run the head.
 RootResult run_root(GraphBuilder& b, ModuleId head) {
   const ModuleId root(0);
   return b.call(root, [&] {
@@ -193,8 +193,8 @@ void check_options(const Architecture& architecture, const GraphOptions& options
                      "seq-len", "at most " + std::to_string(d.max_positions));
   }
   if (options.loss == LossKind::chunked && options.seq_len % loss_chunks != 0) {
-    throw InputError("the chunked loss splits each sequence into " + std::to_string(loss_chunks) + " equal chunks, and " +
-                         std::to_string(options.seq_len) + " tokens do not divide so",
+    throw InputError("the chunked loss splits each sequence into " + std::to_string(loss_chunks) +
+                         " equal chunks, and " + std::to_string(options.seq_len) + " tokens do not divide so",
                      "seq-len", "a multiple of " + std::to_string(loss_chunks));
   }
 }

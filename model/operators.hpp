@@ -43,18 +43,18 @@ struct Kernel {
   DType type = DType::bf16;
   double flops = 0;
   double bytes = 0;
-  std::int64_t m = 0, n = 0, k = 0, batch = 1;  ///< matmul
-  std::int64_t seq = 0, heads = 0, head_dim = 0;///< attention
-  bool backward = false;                        ///< attention: the backward kernel has its own efficiency
+  std::int64_t m = 0, n = 0, k = 0, batch = 1;    ///< matmul
+  std::int64_t seq = 0, heads = 0, head_dim = 0;  ///< attention
+  bool backward = false;                          ///< attention: the backward kernel has its own efficiency
 };
 
 /// One storage that an operator writes. A view of a whole value shares its id; a part of one (a chunk of a fused
 /// projection) is a value of 0 bytes with a gradient of its own, and what saves it saves its base.
 struct Value {
   std::int64_t bytes = 0;
-  bool needs_gradient = true;   ///< false: token ids, cos/sin, masks, norms' statistics
-  bool is_logits = false;       ///< reported apart from the activations
-  bool is_gradient = false;     ///< of a parameter, where forward computes it
+  bool needs_gradient = true;        ///< false: token ids, cos/sin, masks, norms' statistics
+  bool is_logits = false;            ///< reported apart from the activations
+  bool is_gradient = false;          ///< of a parameter, where forward computes it
   std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`; 0: the kernel writes it over the value itself
 };
 
@@ -108,11 +108,11 @@ struct Graph {
 };
 
 /// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's, Liger's and Megatron-LM's
-/// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules on a CPU
-/// (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded evenly.
-/// The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy, whatever the
-/// implementation of the layers. Throws InputError for empty batches, for sequences longer than a learned position table
-/// and for sequences that the chunked loss cannot split evenly.
+/// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules
+/// on a CPU (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded
+/// evenly. The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy,
+/// whatever the implementation of the layers. Throws InputError for empty batches, for sequences longer than a learned
+/// position table and for sequences that the chunked loss cannot split evenly.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:

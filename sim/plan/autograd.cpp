@@ -168,7 +168,9 @@ void Autograd::forward() {
         for (const ValueId output : op.outputs) ++values_[output.index()].owners;
         break;
       }
-      case Step::Kind::drop: drop(ValueId(step.index)); break;
+      case Step::Kind::drop:
+        drop(ValueId(step.index));
+        break;
     }
   }
 }
@@ -231,9 +233,10 @@ void Autograd::backward() {
   }
 }
 
-// The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that were
-// cached; the block input is still there. Hooks fire as in the first forward. With early stop the operator that saves
-// last need not run, only save, unless it saves what it computes. What Python still holds at the end is dropped at once.
+// The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that
+// were cached; the block input is still there. Hooks fire as in the first forward. With early stop the operator that
+// saves last need not run, only save, unless it saves what it computes. What Python still holds at the end is dropped
+// at once.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const std::size_t last = recomputation_.early_stop ? range.last_save : range.end;
@@ -241,8 +244,12 @@ void Autograd::recompute(ModuleId layer) {
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
-      case Step::Kind::enter: strategy_.pre_forward(ModuleId(step.index)); break;
-      case Step::Kind::leave: strategy_.post_forward(ModuleId(step.index)); break;
+      case Step::Kind::enter:
+        strategy_.pre_forward(ModuleId(step.index));
+        break;
+      case Step::Kind::leave:
+        strategy_.post_forward(ModuleId(step.index));
+        break;
       case Step::Kind::run:
         if (i < last || (i == last && range.last_saves_output)) {
           run_again(step.index);
@@ -364,7 +371,8 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
   }
   const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
   if (gradients_[held].owners > 1) {
-    const TensorId sum = recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
+    const TensorId sum =
+        recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
     gradients_.push_back({sum, 1});
     recorder_.elementwise(3 * bytes, "grad add");
     release_gradient(held);

@@ -36,7 +36,7 @@ class Autograd {
  private:
   struct ValueState {
     TensorId storage;
-    std::int32_t owners = 0;      ///< Python's reference and one for each saving operator
+    std::int32_t owners = 0;  ///< Python's reference and one for each saving operator
     std::uint32_t gradient = no_gradient;
   };
   /// A gradient's storage: several values may share one (the two sides of a residual add).
@@ -80,7 +80,7 @@ class Autograd {
   std::vector<ValueState> values_;
   std::vector<GradientBuffer> gradients_;
   std::vector<BackwardStep> backward_order_;
-  std::vector<std::int32_t> parameter_uses_;       ///< operators that give each parameter a gradient
+  std::vector<std::int32_t> parameter_uses_;  ///< operators that give each parameter a gradient
   std::vector<std::int32_t> parameter_uses_left_;
   std::vector<TensorId> parameter_gradients_;
   /// Of each decoder layer, for checkpointing: the range of its steps in Graph::forward, the values that come from

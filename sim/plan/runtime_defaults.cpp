@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/framework_defaults.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -62,6 +64,7 @@ void check_size(const Request& request, const Architecture& architecture) {
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
+  check_save(request);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
@@ -71,6 +74,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  choose_attention(request, architecture, assumptions);
+  describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;
@@ -82,6 +87,10 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     request.nvme = drives;
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
+  if (request.save != SaveKind::none && topology.storages.empty()) {
+    assumptions.push_back(
+        "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+  }
   if (request.grad_accum > 1 && is_fsdp(request)) {
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");

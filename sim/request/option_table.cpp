@@ -29,9 +29,12 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
     OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
-    OptionSpec{"Strategy", "checkpointing", 0, "POLICY",
-               "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
-               "as torchtitan) [none]"},
+    OptionSpec{
+        "Strategy", "checkpointing", 0, "POLICY",
+        "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
+        "as torchtitan) [none]"},
+    OptionSpec{"Strategy", "save", 0, "KIND",
+               "also simulate the checkpoint that follows the step: none, sharded, full or gathered-16bit [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
@@ -62,7 +65,6 @@ constexpr std::array table = {
     OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},
     OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
-    OptionSpec{waiting, "save", 0, "KIND", "the checkpoint that follows the step [none]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
 };

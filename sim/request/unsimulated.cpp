@@ -42,7 +42,6 @@ const std::vector<FixedOption>& fixed_options() {
       {"kbit-upcast", {"on"}, {"off"}, false, ""},
       {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
-      {"save", {"none"}, {"sharded", "full", "gathered-16bit", "adapter"}, false, ""},
       {"tokens", {}, {}, true, "one step"},
       {"examples", {}, {}, true, "one step"},
       {"epochs", {}, {}, true, "one step"},
@@ -85,7 +84,7 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = option == "format" && text.value == "html";
+  const bool waiting = (option == "save" && text.value == "adapter") || (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 

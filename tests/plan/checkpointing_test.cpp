@@ -1,6 +1,7 @@
-// What activation checkpointing keeps and runs again. By hand for Llama-3-8B, bytes a token and layer: with torchtitan's
-// fused norms nothing is checkpointed at 8h + 4q + 4kv + 8f + 4a + 8, a checkpointed layer keeps 2h, torchtitan's policy
-// for operators 8h + 2kv + 2f + 4a (q = h): its input, q, v, attention's output and row sums, w1 and w2.
+// What activation checkpointing keeps and runs again. By hand for Llama-3-8B, bytes a token and layer: with
+// torchtitan's fused norms nothing is checkpointed at 8h + 4q + 4kv + 8f + 4a + 8, a checkpointed layer keeps 2h,
+// torchtitan's policy for operators 8h + 2kv + 2f + 4a (q = h): its input, q, v, attention's output and row sums, w1
+// and w2.
 #include "catch.hpp"
 #include "scenario.hpp"
 
@@ -80,17 +81,21 @@ TEST_CASE("Every policy, loss and implementation leaves nothing behind, under ev
   struct Recipe {
     std::string implementation, loss, checkpointing, precision;
   };
-  const std::vector<Recipe> recipes{{"hf", "eager", "full", "amp-bf16"},        {"hf", "fused", "selective", "amp-bf16"},
+  const std::vector<Recipe> recipes{{"hf", "eager", "full", "amp-bf16"},
+                                    {"hf", "fused", "selective", "amp-bf16"},
                                     {"torchtitan", "chunked", "selective", "bf16-mixed"},
-                                    {"liger", "fused", "every:2", "bf16-mixed"}, {"megatron", "plain", "full", "bf16"},
+                                    {"liger", "fused", "every:2", "bf16-mixed"},
+                                    {"megatron", "plain", "full", "bf16"},
                                     {"megatron", "chunked", "every:3", "fp32"}};
   for (const std::string strategy : {"ddp", "zero1", "zero2", "zero3", "zero3-offload", "fsdp", "fsdp-offload"}) {
     for (const Recipe& recipe : recipes) {
       for (const std::string model : {"gpt2", "llama-3.2-1b"}) {
-        INFO(strategy << " " << recipe.implementation << " " << recipe.loss << " " << recipe.checkpointing << " " << model);
-        const auto run = test::plan({"--topology", "4xA100", "--strategy", strategy, "--model", model, "--seq-len", "512",
-                                     "--implementation", recipe.implementation, "--loss", recipe.loss, "--checkpointing",
-                                     recipe.checkpointing, "--precision", recipe.precision, "--grad-accum", "2"});
+        INFO(strategy << " " << recipe.implementation << " " << recipe.loss << " " << recipe.checkpointing << " "
+                      << model);
+        const auto run =
+            test::plan({"--topology", "4xA100", "--strategy", strategy, "--model", model, "--seq-len", "512",
+                        "--implementation", recipe.implementation, "--loss", recipe.loss, "--checkpointing",
+                        recipe.checkpointing, "--precision", recipe.precision, "--grad-accum", "2"});
         for (const Program& program : run.run.plan.programs) {
           CHECK(live_after_step(program, 0) == 0);
           CHECK(live_after_step(program, 1) == 0);

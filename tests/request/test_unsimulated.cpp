@@ -26,7 +26,7 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--kbit-upcast", {"off"}},
       {"--compile", {"on", "yes"}},
       {"--allocator", {"expandable"}},
-      {"--save", {"sharded", "full", "gathered-16bit", "adapter"}},
+      {"--save", {"adapter"}},
       {"--format", {"html"}},
       {"--tokens", {"1e9"}},
       {"--examples", {"1000"}},
