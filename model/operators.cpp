@@ -8,6 +8,7 @@
 #include "model/core/check.hpp"
 #include "model/core/error.hpp"
 #include "model/graph_block.hpp"
+#include "model/graph_compile.hpp"
 
 namespace shardsim {
 
@@ -213,7 +214,9 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   if (options.loss == LossKind::chunked) result.loss = chunked_cross_entropy(b, head, *result.output);
   if (result.output) b.drop(*result.output);
   for (const Tensor& batch : {result.ids, result.labels, *result.loss}) b.drop(batch);
-  return b.take();
+  Graph graph = b.take();
+  if (options.compile) compile_layers(graph, architecture);
+  return graph;
 }
 
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len) {

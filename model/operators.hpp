@@ -27,6 +27,7 @@ struct GraphOptions {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  bool compile = false;  ///< torch.compile of each decoder layer
 };
 
 /// What bounds a kernel's time.
@@ -56,6 +57,7 @@ struct Value {
   bool is_logits = false;            ///< reported apart from the activations
   bool is_gradient = false;          ///< of a parameter, where forward computes it
   std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`; 0: the kernel writes it over the value itself
+  bool gradients_fused = false;      ///< several gradients of it are summed by the kernel that reads them
 };
 
 /// One autograd node (or a few fused by the framework into one).
@@ -86,6 +88,7 @@ struct Operator {
   std::int64_t scratch = 0;
   std::int64_t backward_scratch = 0;
   bool passes_gradient = false;
+  bool compiled = false;      ///< part of a compiled layer's one autograd node
   bool reads_scalar = false;  ///< .item(): the host waits for the device, in forward and again in backward
 };
 
@@ -111,8 +114,9 @@ struct Graph {
 /// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules
 /// on a CPU (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded
 /// evenly. The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy,
-/// whatever the implementation of the layers. Throws InputError for empty batches, for sequences longer than a learned
-/// position table and for sequences that the chunked loss cannot split evenly.
+/// whatever the implementation of the layers. `compile` rewrites the layers (graph_compile.hpp). Throws InputError for
+/// empty batches, for sequences longer than a learned position table and for sequences that the chunked loss cannot
+/// split evenly.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:

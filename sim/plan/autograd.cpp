@@ -287,7 +287,7 @@ void Autograd::release_gradient(std::uint32_t buffer) {
 }
 
 void Autograd::run_backward(const Operator& op) {
-  recorder_.spend(HookTimes{}.autograd_node);
+  if (!op.compiled) recorder_.spend(HookTimes{}.autograd_node);
   read_scalar(op);
   if (op.gradients.empty()) {
     backpropagate(op);

@@ -51,6 +51,11 @@ void describe_framework(const Request& request, std::vector<std::string>& assump
         "from "
         "forward on, and the host waits for the device");
   }
+  if (request.compile) {
+    assumptions.emplace_back(
+        "each block is compiled by itself, the loss is not; a fused chain of operators is one kernel at memory speed, and "
+        "hooks inside a block are taken to break no graph");
+  }
   if (request.implementation == Implementation::megatron) {
     assumptions.emplace_back(
         "megatron stands for Megatron-LM's fused kernels in each block, without tensor parallelism; weights, gradients "

@@ -23,6 +23,7 @@ GraphOptions graph_options(const Request& request) {
   options.attention = request.attention;
   options.loss = request.loss;
   options.implementation = request.implementation;
+  options.compile = request.compile;
   return options;
 }
 

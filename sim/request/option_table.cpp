@@ -39,6 +39,7 @@ constexpr std::array table = {
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
+    OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
 
     OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
@@ -63,7 +64,6 @@ constexpr std::array table = {
     OptionSpec{waiting, "tokens", 0, "N", "length of the whole run"},
     OptionSpec{waiting, "examples", 0, "N", "length of an epoch"},
     OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},
-    OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},

@@ -40,7 +40,6 @@ const std::vector<FixedOption>& fixed_options() {
       {"lora-targets", {}, {}, true, "--peft none, which has no adapters"},
       {"quantization", {"nf4-dq"}, {"nf4", "fp4", "int8", "gptq4"}, false, ""},
       {"kbit-upcast", {"on"}, {"off"}, false, ""},
-      {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"tokens", {}, {}, true, "one step"},
       {"examples", {}, {}, true, "one step"},

@@ -19,6 +19,7 @@ struct Variant {
   AttentionKind attention;
   LossKind loss;
   Implementation implementation;
+  bool compile = false;
 };
 
 const std::vector<Variant> variants = {
@@ -32,6 +33,9 @@ const std::vector<Variant> variants = {
     {Precision::bf16_mixed, AttentionKind::flash, LossKind::chunked, Implementation::torchtitan},
     {Precision::amp_bf16, AttentionKind::flash, LossKind::chunked, Implementation::megatron},
     {Precision::bf16, AttentionKind::eager, LossKind::plain, Implementation::megatron},
+    {Precision::bf16_mixed, AttentionKind::flash, LossKind::chunked, Implementation::torchtitan, true},
+    {Precision::amp_bf16, AttentionKind::eager, LossKind::eager, Implementation::hf, true},
+    {Precision::fp8_mixed, AttentionKind::sdpa, LossKind::fused, Implementation::liger, true},
 };
 
 GraphOptions options_of(const Architecture& model, const Variant& variant) {
@@ -43,6 +47,7 @@ GraphOptions options_of(const Architecture& model, const Variant& variant) {
   options.attention = variant.attention;
   options.loss = variant.loss;
   options.implementation = variant.implementation;
+  options.compile = variant.compile;
   return options;
 }
 
