@@ -73,7 +73,8 @@ void cpu_adam(Recorder& recorder, std::int64_t elements, double extra_bytes) {
   const Host& host = recorder.cluster().topology().hosts[recorder.device().host.index()];
   const double cores = static_cast<double>(host.cores) / static_cast<double>(recorder.ranks_on_host());
   const double bytes = static_cast<double>(elements) * (cpu_adam_bytes + extra_bytes);
-  const double limit = std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * (cpu_adam_bytes + extra_bytes);
+  const double limit =
+      std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * (cpu_adam_bytes + extra_bytes);
   recorder.host_work(bytes, limit, "cpu adam");
 }
 

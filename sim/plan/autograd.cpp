@@ -1,6 +1,7 @@
 #include "sim/plan/autograd.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +18,10 @@ Category category_of(const Value& value) {
 
 bool is_decoder_layer(const Architecture& architecture, const Module& module) {
   return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
+}
+
+bool is_product(const std::vector<Kernel>& kernels) {
+  return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
 std::int64_t gradient_bytes(const Value& value) {
@@ -235,12 +240,15 @@ void Autograd::backward() {
 
 // The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that
 // were cached; the block input is still there. Hooks fire as in the first forward. With early stop the operator that
-// saves last need not run, only save, unless it saves what it computes. What Python still holds at the end is dropped
-// at once.
+// saves last need not run, only save, unless it saves what it computes; what Python still holds when recomputation
+// stops there is dropped at once, and so is autocast's cache, for recomputation enters a context of its own.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
-  const std::size_t last = recomputation_.early_stop ? range.last_save : range.end;
   const double before = recorder_.executed_flops();
+  const auto is_in = [](ValueId value, const std::vector<ValueId>& list) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  std::vector<ValueId> held;
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
@@ -251,23 +259,23 @@ void Autograd::recompute(ModuleId layer) {
         strategy_.post_forward(ModuleId(step.index));
         break;
       case Step::Kind::run:
-        if (i < last || (i == last && range.last_saves_output)) {
+        if (!recomputation_.early_stop || range.reruns(i)) {
+          const Operator& op = graph_.operators[step.index];
           run_again(step.index);
-        } else if (i == last) {
+          std::copy_if(op.outputs.begin(), op.outputs.end(), std::back_inserter(held),
+                       [&](ValueId output) { return is_in(output, range.escaping); });
+        } else if (i == range.last_save) {
           keep_saved(graph_.operators[step.index]);
         }
         break;
       case Step::Kind::drop: {
         const ValueId value(step.index);
-        const bool outside = std::find(range.inputs.begin(), range.inputs.end(), value) != range.inputs.end();
-        if (!outside && values_[value.index()].owners > 0) drop(value);
+        if (!is_in(value, range.inputs) && values_[value.index()].owners > 0) drop(value);
         break;
       }
     }
   }
-  for (const ValueId value : range.escaping) {
-    if (values_[value.index()].owners > 0) drop(value);
-  }
+  for (const ValueId value : held) drop(value);
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 
@@ -296,6 +304,20 @@ void Autograd::run_backward(const Operator& op) {
   }
 }
 
+// Forward computed the gradients: they change owners.
+void Autograd::hand_over(const Operator& op) {
+  std::vector<TensorId> gradients;
+  for (const ValueId value : op.gradients) {
+    gradients.push_back(std::exchange(values_[value.index()].storage, TensorId{}));
+  }
+  for (const ValueId saved : op.saved) drop(saved);
+  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
+    receive_parameter_gradient(op, op.parameters[i], gradients[i + 1]);
+  }
+  gradients_.push_back({gradients.front(), 1, false});
+  receive_gradient(op.inputs.front(), static_cast<std::uint32_t>(gradients_.size() - 1));
+}
+
 void Autograd::backpropagate(const Operator& op) {
   std::vector<std::uint32_t> outgoing;
   for (const ValueId input : op.inputs) {
@@ -311,7 +333,8 @@ void Autograd::backpropagate(const Operator& op) {
       continue;
     }
     const Value& value = graph_.value(input);
-    gradients_.push_back({recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1});
+    gradients_.push_back(
+        {recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1, is_product(op.backward)});
     outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
   }
   if (!op.passes_gradient) {
@@ -320,11 +343,7 @@ void Autograd::backpropagate(const Operator& op) {
     for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
     recorder_.reset(scratch);
   }
-  std::vector<TensorId> fresh;
-  for (const ParameterId parameter : op.parameters) {
-    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
-    fresh.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
-  }
+  const std::vector<TensorId> fresh = allocate_parameter_gradients(op);
   for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
 
   for (const ValueId output : op.outputs) {
@@ -333,33 +352,35 @@ void Autograd::backpropagate(const Operator& op) {
   }
   for (const ValueId saved : op.saved) drop(saved);
 
-  for (std::size_t i = 0; i < op.parameters.size(); ++i) parameter_gradient(op.parameters[i], fresh[i]);
+  for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
   for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
 }
 
-// Forward computed the gradients: they change owners.
-void Autograd::hand_over(const Operator& op) {
+std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op) {
   std::vector<TensorId> gradients;
-  for (const ValueId value : op.gradients) {
-    gradients.push_back(std::exchange(values_[value.index()].storage, TensorId{}));
+  for (const ParameterId parameter : op.parameters) {
+    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
+    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
   }
-  for (const ValueId saved : op.saved) drop(saved);
-  for (std::size_t i = 0; i < op.parameters.size(); ++i) parameter_gradient(op.parameters[i], gradients[i + 1]);
-  gradients_.push_back({gradients.front(), 1});
-  receive_gradient(op.inputs.front(), static_cast<std::uint32_t>(gradients_.size() - 1));
+  return gradients;
 }
 
-void Autograd::parameter_gradient(ParameterId parameter, TensorId gradient) {
-  TensorId& sum = parameter_gradients_[parameter.index()];
-  if (sum.valid()) {
-    recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(sum)), "grad add");
-    recorder_.release(gradient);
+void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient) {
+  GradientBuffer& held = parameter_gradients_[parameter.index()];
+  if (!held.storage.valid()) {
+    held = {gradient, 1, is_product(op.weight_backward)};
   } else {
-    sum = gradient;
+    const std::int64_t bytes = recorder_.bytes_of(gradient);
+    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad") : held.storage;
+    recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
+    if (held.is_view) recorder_.release(held.storage);
+    recorder_.release(gradient);
+    held = {sum, 1, false};
   }
-  if (--parameter_uses_left_[parameter.index()] == 0) {
-    strategy_.gradient_ready(parameter, std::exchange(sum, TensorId{}));
-  }
+  if (--parameter_uses_left_[parameter.index()] > 0) return;
+  const TensorId complete = held.storage;
+  held = {};
+  strategy_.gradient_ready(parameter, complete);
 }
 
 void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
@@ -369,11 +390,16 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
     held = buffer;
     return;
   }
+  if (graph_.value(value).gradients_fused) {
+    if (gradients_[held].owners > 1) std::swap(held, buffer);
+    release_gradient(buffer);
+    return;
+  }
   const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
-  if (gradients_[held].owners > 1) {
+  if (gradients_[held].owners > 1 || gradients_[held].is_view) {
     const TensorId sum =
         recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
-    gradients_.push_back({sum, 1});
+    gradients_.push_back({sum, 1, false});
     recorder_.elementwise(3 * bytes, "grad add");
     release_gradient(held);
     held = static_cast<std::uint32_t>(gradients_.size() - 1);

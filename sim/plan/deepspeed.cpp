@@ -8,10 +8,13 @@ namespace shardsim {
 
 ZeroSizes zero_sizes(Precision precision) {
   switch (precision) {
-    case Precision::bf16: return {2, 2, true};
+    case Precision::bf16:
+      return {2, 2, true};
     case Precision::fp32:
-    case Precision::amp_bf16: return {4, 4, false};
-    default: return {2, 4, true};
+    case Precision::amp_bf16:
+      return {4, 4, false};
+    default:
+      return {2, 4, true};
   }
 }
 

@@ -53,7 +53,8 @@ void describe_framework(const Request& request, std::vector<std::string>& assump
   }
   if (request.compile) {
     assumptions.emplace_back(
-        "each block is compiled by itself, the loss is not; a fused chain of operators is one kernel at memory speed, and "
+        "each block is compiled by itself, the loss is not; a fused chain of operators is one kernel at memory speed, "
+        "and "
         "hooks inside a block are taken to break no graph");
   }
   if (request.implementation == Implementation::megatron) {

@@ -136,7 +136,8 @@ void ParameterCoordinator::read_ahead() {
 // Used again soon: within max_reuse_distance elements of the trace from here.
 bool ParameterCoordinator::is_kept(ParameterId parameter) const {
   std::int64_t distance = 0;
-  for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance; ++v) {
+  for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance;
+       ++v) {
     for (const ParameterId p : architecture_.module(order_[v]).parameters) {
       if (p == parameter) return true;
       distance += numel(p);

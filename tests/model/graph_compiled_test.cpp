@@ -2,8 +2,8 @@
 // 2026-11-21 with torch 2.13 (CPU) and transformers 4.57.1: the layer's forward under torch.compile, backend
 // aot_eager_decomp_partition (for llama inductor as well: the same tensors), torch.autograd.graph.saved_tensors_hooks
 // around layer 1 of 3, each storage once, without parameters and what all three layers keep. Vocabulary 512,
-// 2 sequences of 96 tokens, bf16. On the CPU layer_norm keeps bf16 statistics (8 B a token less here), and gpt2's buffer
-// of its causal mask is left out.
+// 2 sequences of 96 tokens, bf16. On the CPU layer_norm keeps bf16 statistics (8 B a token less here), and gpt2's
+// buffer of its causal mask is left out.
 #include <filesystem>
 #include <fstream>
 #include <string>
