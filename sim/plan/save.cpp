@@ -146,8 +146,7 @@ void save_zero(Saver& saver, const Request& request) {
     }
     return;
   }
-  const bool weights_are_master = stage3 && !zero_sizes(request.precision).stage3_master;
-  if (weights_are_master || (!stage3 && saver.is_rank_0())) saver.write_own(Category::weights);
+  if (!stage3 && saver.is_rank_0()) saver.write_own(Category::weights);
   saver.write_own(Category::master_weights);
   saver.write_own(Category::optimizer);
 }
