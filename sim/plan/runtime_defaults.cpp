@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -183,6 +184,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   warn_of_unplanned(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  choose_attention(request, architecture, assumptions);
+  describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;
