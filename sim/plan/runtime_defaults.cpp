@@ -41,6 +41,22 @@ void choose_seq_len(Request& request, const Architecture& architecture, std::vec
       fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
 }
 
+// Sizes are 64-bit: what a step touches must stay far below that, or a product would wrap.
+void check_size(const Request& request, const Architecture& architecture) {
+  const Dimensions& d = architecture.dims;
+  const auto sum = [](auto... terms) { return (static_cast<double>(terms) + ...); };
+  const double scores = request.attention == AttentionKind::eager
+                            ? static_cast<double>(d.heads) * static_cast<double>(request.seq_len)
+                            : 0;
+  const double per_token =
+      sum(d.vocab) + static_cast<double>(d.layers) * (sum(d.hidden, d.ffn, d.q(), d.kv()) + scores);
+  const double tokens = static_cast<double>(request.seq_len) * static_cast<double>(request.micro_batch);
+  if (tokens * per_token < 1e16) return;
+  throw InputError(fmt::format("a micro-batch of {} x {} tokens is too large to count its bytes", request.micro_batch,
+                               request.seq_len),
+                   "--micro-batch, --seq-len", "fewer tokens on a device at once");
+}
+
 }  // namespace
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
@@ -55,6 +71,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {

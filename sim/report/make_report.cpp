@@ -185,6 +185,17 @@ void add_step(Report& report, const Topology& topology, const PlannedRun& run, c
   if (run.executed_flops > 0) step.hfu = step.mfu * (run.executed_flops / (run.executed_flops - run.recomputed_flops));
 }
 
+void warn_of_emulated_type(Report& report, const Topology& topology) {
+  if (compute_type(report.request.precision) != DType::bf16) return;
+  for (const Device& device : topology.devices) {
+    if (device.spec.has_bf16) continue;
+    report.warnings.push_back(device.spec.name +
+                              " has no bf16 arithmetic: bytes are right, but real kernels would be emulated and slow; "
+                              "--precision fp16-mixed or fp32 runs natively");
+    return;
+  }
+}
+
 }  // namespace
 
 Report make_report(const Request& request, const Topology& topology, const Architecture& architecture,
@@ -205,6 +216,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   add_step(report, topology, run, outcome, parts);
   add_links(report, topology, run, outcome);
   report.bottleneck = find_bottleneck(run.plan, slowest, outcome, parts);
+  warn_of_emulated_type(report, topology);
   report.assumptions = topology.assumptions;
   report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
   return report;

@@ -171,3 +171,13 @@ TEST_CASE("a stdout that cannot be written is said") {
     CHECK(run(small + " -q -o /dev/full").status == 2);
   }
 }
+
+TEST_CASE("sizes beyond counting are refused, not wrapped") {
+  for (const char* more : {"--seq-len 1e18", "--micro-batch 1000000000000", "--grad-accum 100000000",
+                           "--micro-batch 9e18", "--attention eager --seq-len 1e9"}) {
+    INFO(more);
+    const Run refused = run("--topology 4xA100 --strategy ddp " + std::string(more));
+    CHECK(refused.status == 2);
+    CHECK(std::count(refused.err.begin(), refused.err.end(), '\n') == 1);
+  }
+}
