@@ -216,6 +216,7 @@ void Autograd::backward() {
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const double before = recorder_.executed_flops();
+  std::vector<ValueId> named;  // what Python holds of the values made here
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
@@ -223,7 +224,9 @@ void Autograd::recompute(ModuleId layer) {
       case Step::Kind::leave: strategy_.post_forward(ModuleId(step.index)); break;
       case Step::Kind::run:
         if (i < range.last_save || (i == range.last_save && range.last_saves_output)) {
-          run_forward(graph_.operators[step.index], true);
+          const Operator& op = graph_.operators[step.index];
+          run_forward(op, true);
+          named.insert(named.end(), op.outputs.begin(), op.outputs.end());
         } else if (i == range.last_save) {
           keep_saved(graph_.operators[step.index]);
         }
@@ -231,11 +234,14 @@ void Autograd::recompute(ModuleId layer) {
       case Step::Kind::drop: {
         const ValueId value(step.index);
         const bool outside = std::find(range.inputs.begin(), range.inputs.end(), value) != range.inputs.end();
-        if (!outside && values_[value.index()].owners > 0) drop(value);
+        if (outside || values_[value.index()].owners == 0) break;
+        drop(value);
+        std::erase(named, value);
         break;
       }
     }
   }
+  for (const ValueId value : named) drop(value);  // names that outlive the layer: autocast's copies of weights
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 
@@ -272,7 +278,8 @@ void Autograd::run_backward(const Operator& op) {
   }
   std::vector<TensorId> fresh;
   for (const ParameterId parameter : op.parameters) {
-    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
+    const Parameter& trained = architecture_.parameter(parameter);
+    const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
     fresh.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
   }
   for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);

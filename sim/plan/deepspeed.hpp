@@ -25,7 +25,7 @@ struct ZeroSizes {
 /// bf16_mixed and fp16_mixed: 2 and 4; bf16: 2 and 2 (`bf16_master_weights_and_grads`); fp32 and autocast: 4 and 4.
 ZeroSizes zero_sizes(Precision precision);
 
-/// The optimizer's two parameter groups as the Hugging Face Trainer makes them: with weight decay (matrices), without
+/// The optimizer's parameter groups, of trained parameters alone, as the Hugging Face Trainer makes them: with weight decay (matrices), without
 /// (norms and biases); each in registration order.
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/plan/autograd.hpp"
+#include "sim/plan/runtime_defaults.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -20,6 +21,10 @@ GraphOptions graph_options(const Request& request) {
   options.attention = request.attention;
   options.loss = request.loss;
   options.implementation = request.implementation;
+  options.adapter_dropout = request.peft.dropout;
+  options.autocast = trainer_autocasts(request);
+  options.input_requires_gradient = request.peft.any() && (request.checkpointing != Checkpointing::none ||
+                                                           request.peft.kbit_upcast.value_or(false));
   return options;
 }
 

@@ -20,8 +20,13 @@ ParameterCoordinator::ParameterCoordinator(const Architecture& architecture, con
       latest_(architecture.parameters.size(), never),
       active_(architecture.parameters.size(), 0),
       queued_(architecture.parameters.size(), false) {
+  for (const Module& module : architecture.modules) {
+    parameters_.push_back(module.parameters);
+    std::erase_if(parameters_.back(), [&](ParameterId p) { return architecture.parameter(p).quantization.has_value(); });
+  }
   for (std::size_t i = 0; i < persistent_.size(); ++i) {
-    persistent_[i] = architecture.parameters[i].numel <= config.persistence_threshold;
+    const Parameter& parameter = architecture.parameters[i];
+    persistent_[i] = !parameter.quantization && parameter.numel <= config.persistence_threshold;
   }
 }
 
@@ -34,7 +39,7 @@ void ParameterCoordinator::begin_micro_step() {
   if (mode_ == Mode::record) {
     uses_.clear();
     for (std::size_t v = 0; v < order_.size(); ++v) {
-      for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+      for (const ParameterId p : parameters_of(order_[v])) {
         uses_.push_back({p, static_cast<std::int64_t>(v)});
       }
     }
@@ -60,18 +65,17 @@ void ParameterCoordinator::gather(Parameters parameters) {
 }
 
 void ParameterCoordinator::fetch(ModuleId id) {
-  const Module& module = architecture_.module(id);
   if (mode_ == Mode::complete) {
     const auto v = static_cast<std::size_t>(visit_);
     if (v >= order_.size() || order_[v] != id) mode_ = Mode::invalid;
   }
   if (mode_ == Mode::record) order_.push_back(id);
   std::vector<ParameterId> needed;
-  for (const ParameterId p : module.parameters) {
+  for (const ParameterId p : parameters_of(id)) {
     if (status_[p.index()] == Status::absent) needed.push_back(p);
   }
   gather(needed);
-  for (const ParameterId p : module.parameters) {
+  for (const ParameterId p : parameters_of(id)) {
     ++active_[p.index()];
     if (status_[p.index()] != Status::in_flight) continue;
     actions_.await(p);
@@ -86,7 +90,7 @@ void ParameterCoordinator::fetch(ModuleId id) {
 // look-ahead grows hook by hook until max_live_parameters are gathered.
 void ParameterCoordinator::prefetch(ModuleId id) {
   std::size_t fresh = 0;
-  for (const ParameterId p : architecture_.module(id).parameters) fresh += latest_[p.index()] < visit_ ? 1 : 0;
+  for (const ParameterId p : parameters_of(id)) fresh += latest_[p.index()] < visit_ ? 1 : 0;
   while (fresh > 0 && next_use_ < uses_.size()) {
     const Use& use = uses_[next_use_++];
     if (latest_[use.parameter.index()] < visit_) --fresh;
@@ -114,7 +118,7 @@ void ParameterCoordinator::prefetch(ModuleId id) {
 bool ParameterCoordinator::is_kept(ParameterId parameter) const {
   std::int64_t distance = 0;
   for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance; ++v) {
-    for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+    for (const ParameterId p : parameters_of(order_[v])) {
       if (p == parameter) return true;
       distance += numel(p);
     }
@@ -123,8 +127,7 @@ bool ParameterCoordinator::is_kept(ParameterId parameter) const {
 }
 
 void ParameterCoordinator::release(ModuleId id) {
-  const Module& module = architecture_.module(id);
-  for (const ParameterId p : module.parameters) {
+  for (const ParameterId p : parameters_of(id)) {
     --active_[p.index()];
     bool releases = true;
     if (mode_ == Mode::complete) {

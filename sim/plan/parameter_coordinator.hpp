@@ -61,6 +61,7 @@ class ParameterCoordinator {
   void prefetch(ModuleId module);
   void partition(ParameterId parameter);
   bool is_kept(ParameterId parameter) const;
+  const std::vector<ParameterId>& parameters_of(ModuleId module) const { return parameters_[module.index()]; }
   std::int64_t numel(ParameterId p) const { return architecture_.parameter(p).numel; }
 
   const Architecture& architecture_;
@@ -73,6 +74,7 @@ class ParameterCoordinator {
   std::int64_t visit_ = 0;
   std::int64_t gathered_ = 0;           ///< what DeepSpeed counts as available: persistent ones included
   std::int64_t live_ = 0;
+  std::vector<std::vector<ParameterId>> parameters_;  ///< by module, the partitioned ones: quantized ones never are
   std::vector<bool> persistent_;
   std::vector<Status> status_;
   std::vector<std::int64_t> latest_;    ///< last visit for which the queue has passed this parameter

@@ -30,6 +30,13 @@ inline constexpr std::array precision_choices = {Choice<Precision>{"bf16-mixed",
                                                  Choice<Precision>{"fp8-mixed", Precision::fp8_mixed}};
 inline constexpr std::array reduce_dtype_choices = {
     Choice<DType>{"bf16", DType::bf16}, Choice<DType>{"fp16", DType::f16}, Choice<DType>{"fp32", DType::f32}};
+inline constexpr std::array peft_choices = {Choice<PeftKind>{"none", PeftKind::none},
+                                            Choice<PeftKind>{"lora", PeftKind::lora},
+                                            Choice<PeftKind>{"qlora", PeftKind::qlora}};
+inline constexpr std::array quantization_choices = {
+    Choice<Quantization>{"nf4-dq", Quantization::nf4_dq}, Choice<Quantization>{"nf4", Quantization::nf4},
+    Choice<Quantization>{"fp4", Quantization::fp4}, Choice<Quantization>{"int8", Quantization::int8},
+    Choice<Quantization>{"gptq4", Quantization::gptq4}};
 inline constexpr std::array checkpointing_choices = {Choice<Checkpointing>{"none", Checkpointing::none},
                                                      Choice<Checkpointing>{"full", Checkpointing::full}};
 inline constexpr std::array attention_choices = {Choice<AttentionKind>{"flash", AttentionKind::flash},

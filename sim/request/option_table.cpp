@@ -32,6 +32,15 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
+    OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},
+    OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
+    OptionSpec{"Adapters", "lora-targets", 0, "NAMES",
+               "modules that get adapters, such as q_proj,v_proj, or all-linear [PEFT's default for the model]"},
+    OptionSpec{"Adapters", "quantization", 0, "TYPE",
+               "storage of the frozen base under qlora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
+    OptionSpec{"Adapters", "kbit-upcast", 0, "on|off",
+               "cast what is not quantized to fp32, as prepare_model_for_kbit_training does [the runtime's]"},
+
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
@@ -50,11 +59,6 @@ constexpr std::array table = {
 
     OptionSpec{waiting, "deepspeed", 0, "FILE", "a DeepSpeed ds_config.json in place of --strategy"},
     OptionSpec{waiting, "accelerate", 0, "FILE", "an accelerate YAML in place of --strategy"},
-    OptionSpec{waiting, "peft", 0, "METHOD", "parameter-efficient fine-tuning [none]"},
-    OptionSpec{waiting, "lora-rank", 0, "N", "rank of the adapters [16]"},
-    OptionSpec{waiting, "lora-targets", 0, "NAMES", "modules that get adapters, or all-linear"},
-    OptionSpec{waiting, "quantization", 0, "TYPE", "storage of a frozen base under qlora [nf4-dq]"},
-    OptionSpec{waiting, "kbit-upcast", 0, "on|off", "cast what is not quantized to fp32 [on]"},
     OptionSpec{waiting, "tokens", 0, "N", "length of the whole run"},
     OptionSpec{waiting, "examples", 0, "N", "length of an epoch"},
     OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},

@@ -7,6 +7,7 @@
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
 #include "sim/request/choices.hpp"
+#include "sim/request/parse_peft.hpp"
 #include "sim/request/strategy_name.hpp"
 
 namespace shardsim {
@@ -133,6 +134,7 @@ Request resolve_request(const OptionTexts& texts) {
   });
   set_numbers(texts, request);
   set_choices(texts, request);
+  request.peft = parse_peft(texts);
   set_output(texts, request);
   require_machine_and_strategy(texts);
   return request;

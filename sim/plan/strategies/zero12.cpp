@@ -1,7 +1,7 @@
 // ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; deepspeedai/DeepSpeed edaa72212)
 // with DeepSpeed's defaults: overlap_comm off, reduce_bucket_size 5e8, reduce_scatter and contiguous_gradients on.
 //
-// Every rank holds the whole model in one flat buffer a parameter group, and an fp32 master and the moments of its own
+// Every rank holds all that is trained in one flat buffer a parameter group (what is frozen stays as it is), and an fp32 master and the moments of its own
 // partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned slices
 // are kept: in stage 2 during each backward, in stage 1 after the last one. With offload the owned gradients go to host
 // memory in fp32 during the last backward, and the CPU updates.
@@ -51,7 +51,13 @@ class Zero12 : public Strategy {
 
   void initialise() override {
     std::int64_t largest = 0;
-    for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (parameter.trainable) {
+        largest = std::max(largest, parameter.numel);
+      } else {
+        allocate_weight(recorder_, parameter, weight_type(request_.precision));
+      }
+    }
     for (const FlatGroup& group : groups_) {
       recorder_.allocate(Category::weights, group.padded * sizes_.weight, "flat weights");
       if (!offload_) {
