@@ -25,6 +25,8 @@ class CachingAllocator {
   BlockId allocate(StreamId stream, std::int64_t bytes);
   /// Free at once for its own stream, joined with its free neighbours.
   void release(BlockId block);
+  /// torch.cuda.empty_cache(): gives back every wholly free segment.
+  void release_cached_segments();
 
   std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
   std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
@@ -53,7 +55,6 @@ class CachingAllocator {
   BlockId merge(BlockId left, BlockId right);
   void put_free(BlockId block);
   void take_free(BlockId block);
-  void release_cached_segments();
 
   std::vector<Block> blocks_;
   std::vector<BlockId> vacant_;

@@ -16,7 +16,7 @@ namespace {
 std::vector<Time> step_ends(const Program& program, const std::vector<Span>& spans, std::uint16_t steps) {
   std::vector<Time> ends(steps);
   for (std::size_t t = 0; t < spans.size(); ++t) {
-    if (spans[t].end == never) continue;
+    if (spans[t].end == never || program.tasks[t].phase == Phase::save) continue;
     Time& end = ends[program.tasks[t].step];
     end = std::max(end, spans[t].end);
   }
@@ -36,6 +36,18 @@ void measure_step(Outcome& outcome, std::uint16_t steps) {
     if (steps > 1) outcome.step_begin = std::max(outcome.step_begin, ends[steps - 2u]);
   }
   outcome.step_time = end - outcome.step_begin;
+}
+
+void measure_save(const Plan& plan, Outcome& outcome) {
+  Time end = outcome.step_begin + outcome.step_time;
+  for (std::size_t p = 0; p < plan.programs.size(); ++p) {
+    const Program& program = plan.programs[p];
+    for (std::size_t t = 0; t < program.tasks.size(); ++t) {
+      const Time done = outcome.programs[p].spans[t].end;
+      if (program.tasks[t].phase == Phase::save && done != never) end = std::max(end, done);
+    }
+  }
+  outcome.save_time = end - (outcome.step_begin + outcome.step_time);
 }
 
 /// What each link carried from `begin` to `end`: a transfer that lies partly outside counts with its part inside.
@@ -75,7 +87,7 @@ Outcome run(const Plan& plan) {
     program.spans = std::move(timeline.programs[p].spans);
     program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);
     program.device = std::move(ledger.device);
-    program.device_by_step = std::move(ledger.device_by_step);
+    program.device_by_stage = std::move(ledger.device_by_stage);
     program.final_device_bytes = ledger.final_device_bytes;
     levels.push_back(std::move(ledger.host));
   }
@@ -84,9 +96,10 @@ Outcome run(const Plan& plan) {
     for (std::size_t p = 0; p < plan.programs.size(); ++p) {
       if (plan.programs[p].host_class == h) shares.push_back({levels[p], plan.programs[p].ranks_per_host});
     }
-    outcome.hosts.push_back(host_peak(shares));
+    outcome.hosts.push_back(host_peak(shares, stage_count(plan.steps)));
   }
   measure_step(outcome, plan.steps);
+  measure_save(plan, outcome);
   outcome.links = measure_links(plan, timeline.flows, outcome.step_begin, outcome.step_begin + outcome.step_time);
   return outcome;
 }

@@ -61,11 +61,30 @@ MergedPeak merged_peak(std::span<const HostShare> shares, Measure measure) {
   return peak;
 }
 
+/// A program's levels of one stage, after the level that it enters the stage with.
+std::vector<HostLevel> levels_in(std::span<const HostLevel> levels, std::size_t stage) {
+  std::vector<HostLevel> inside;
+  for (const HostLevel& level : levels) {
+    if (level.stage < stage) inside.assign(1, level);
+    if (level.stage == stage) inside.push_back(level);
+  }
+  return inside;
+}
+
+std::int64_t held(const HostLevel& level) { return (Bytes(level.pinned) + Bytes(level.pageable)).value(); }
+
+HostStage stage_peak(std::span<const HostShare> shares, std::size_t stage) {
+  std::vector<std::vector<HostLevel>> levels;
+  for (const HostShare& share : shares) levels.push_back(levels_in(share.levels, stage));
+  std::vector<HostShare> inside;
+  for (std::size_t s = 0; s < shares.size(); ++s) inside.push_back({levels[s], shares[s].ranks});
+  return {merged_peak(inside, held).bytes, merged_peak(inside, [](const HostLevel& l) { return l.pinned; }).bytes};
+}
+
 }  // namespace
 
-HostOutcome host_peak(std::span<const HostShare> shares) {
-  const MergedPeak both =
-      merged_peak(shares, [](const HostLevel& l) { return (Bytes(l.pinned) + Bytes(l.pageable)).value(); });
+HostOutcome host_peak(std::span<const HostShare> shares, std::size_t stages) {
+  const MergedPeak both = merged_peak(shares, held);
   HostOutcome outcome;
   outcome.peak = both.bytes;
   outcome.pinned_peak = merged_peak(shares, [](const HostLevel& l) { return l.pinned; }).bytes;
@@ -77,6 +96,7 @@ HostOutcome host_peak(std::span<const HostShare> shares) {
       outcome.by_category[c] += both.at[s]->by_category[c] * shares[s].ranks;
     }
   }
+  for (std::size_t stage = 0; stage < stages; ++stage) outcome.by_stage.push_back(stage_peak(shares, stage));
   return outcome;
 }
 

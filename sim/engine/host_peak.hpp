@@ -16,6 +16,6 @@ struct HostShare {
 
 /// Instants are ordered among programs, but what happens at one instant is not: there each program counts with the most
 /// that it holds within the instant. So neither the programs' order nor folding equal ranks changes the result.
-HostOutcome host_peak(std::span<const HostShare> shares);
+HostOutcome host_peak(std::span<const HostShare> shares, std::size_t stages);
 
 }  // namespace shardsim

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t largest_count = 20;
 
-/// A step's high-water marks while the replay runs; `at` is the instruction that first reached `allocated`.
+/// A stage's high-water marks while the replay runs; `at` is the instruction that first reached `allocated`.
 struct HighWater {
   std::int64_t allocated = -1;
   std::int64_t reserved = 0;
@@ -23,7 +23,7 @@ struct HighWater {
 struct DeviceReplay {
   std::vector<std::int64_t>
       block_bytes;  ///< by instruction: the block that an allocation got, rounding and remainder included
-  std::vector<HighWater> steps;
+  std::vector<HighWater> stages;
   std::int64_t final_bytes = 0;
 };
 
@@ -34,13 +34,13 @@ bool is_memory(const Instruction& instruction) {
 DeviceReplay replay_device(const Program& program, std::size_t reached, std::uint16_t steps) {
   DeviceReplay replay;
   replay.block_bytes.resize(reached);
-  replay.steps.resize(steps);
+  replay.stages.resize(stage_count(steps));
   CachingAllocator allocator(program.streams.size(), program.capacity_bytes - program.outside_bytes);
   std::vector<CachingAllocator::BlockId> blocks(program.tensors.size());
-  std::size_t step = 0;
+  std::size_t stage = stage_of(Mark{}, steps);
   for (std::size_t i = 0; i < reached; ++i) {
     const Instruction instruction = program.instructions[i];
-    if (instruction.kind == Instruction::Kind::mark) step = program.marks[instruction.index].step;
+    if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
     if (is_memory(instruction)) {
       const Tensor& tensor = program.tensors[instruction.index];
       if (tensor.pool != Pool::device) continue;
@@ -51,10 +51,12 @@ DeviceReplay replay_device(const Program& program, std::size_t reached, std::uin
       }
       block = allocator.allocate(tensor.stream, tensor.bytes);
       replay.block_bytes[i] = allocator.size(block);
+    } else if (instruction.kind == Instruction::Kind::empty_cache) {
+      allocator.release_cached_segments();
     } else if (instruction.kind != Instruction::Kind::mark) {
       continue;
     }
-    HighWater& high = replay.steps[step];
+    HighWater& high = replay.stages[stage];
     high.reserved = std::max(high.reserved, allocator.reserved());
     if (allocator.allocated() > high.allocated) {
       high.allocated = allocator.allocated();
@@ -81,18 +83,18 @@ std::vector<TensorId> largest_tensors(const std::vector<std::int64_t>& held) {
 /// Walks up to each peak once more, now that the peaks are known, and notes who was live there.
 std::vector<PoolPeak> describe_peaks(const Program& program, std::span<const Time> instants,
                                      const DeviceReplay& replay) {
-  std::vector<PoolPeak> peaks(replay.steps.size());
+  std::vector<PoolPeak> peaks(replay.stages.size());
   std::vector<std::size_t> order(peaks.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::erase_if(order, [&](std::size_t s) { return replay.steps[s].at == nowhere; });
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return replay.steps[a].at < replay.steps[b].at; });
+  std::erase_if(order, [&](std::size_t s) { return replay.stages[s].at == nowhere; });
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return replay.stages[a].at < replay.stages[b].at; });
 
   std::vector<std::int64_t> held(program.tensors.size());
   std::array<std::int64_t, category_count> by_category{};
   std::uint32_t mark = 0;
   std::size_t i = 0;
-  for (const std::size_t step : order) {
-    const HighWater& high = replay.steps[step];
+  for (const std::size_t stage : order) {
+    const HighWater& high = replay.stages[stage];
     for (; i <= high.at; ++i) {
       const Instruction instruction = program.instructions[i];
       if (instruction.kind == Instruction::Kind::mark) mark = instruction.index;
@@ -102,28 +104,30 @@ std::vector<PoolPeak> describe_peaks(const Program& program, std::span<const Tim
       by_category[static_cast<std::size_t>(program.tensors[instruction.index].category)] += now - bytes;
       bytes = now;
     }
-    peaks[step] = {high.allocated, high.reserved, by_category, instants[high.at], mark, largest_tensors(held)};
+    peaks[stage] = {high.allocated, high.reserved, by_category, instants[high.at], mark, largest_tensors(held)};
   }
   return peaks;
 }
 
-PoolPeak highest(const std::vector<PoolPeak>& steps) {
+PoolPeak highest(const std::vector<PoolPeak>& stages) {
   PoolPeak peak;
-  for (const PoolPeak& step : steps) {
-    const std::int64_t reserved = std::max(peak.reserved, step.reserved);
-    if (step.allocated > peak.allocated) peak = step;
+  for (const PoolPeak& stage : stages) {
+    const std::int64_t reserved = std::max(peak.reserved, stage.reserved);
+    if (stage.allocated > peak.allocated) peak = stage;
     peak.reserved = reserved;
   }
   return peak;
 }
 
-std::vector<HostLevel> replay_host(const Program& program, std::span<const Time> instants) {
+std::vector<HostLevel> replay_host(const Program& program, std::span<const Time> instants, std::uint16_t steps) {
   std::vector<HostLevel> levels;
+  std::size_t stage = stage_of(Mark{}, steps);
   PinnedAllocator pinned;
   Bytes pageable, storage;
   std::array<std::int64_t, category_count> pageable_by_category{};
   for (std::size_t i = 0; i < instants.size(); ++i) {
     const Instruction instruction = program.instructions[i];
+    if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
     if (!is_memory(instruction)) continue;
     const Tensor& tensor = program.tensors[instruction.index];
     const bool allocates = instruction.kind == Instruction::Kind::allocate;
@@ -146,7 +150,7 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
         storage += change;
         break;
     }
-    HostLevel level{instants[i], pinned.reserved(), pageable.value(), storage.value(), pinned.by_category()};
+    HostLevel level{instants[i], stage, pinned.reserved(), pageable.value(), storage.value(), pinned.by_category()};
     for (std::size_t c = 0; c < category_count; ++c) level.by_category[c] += pageable_by_category[c];
     levels.push_back(level);
   }
@@ -158,10 +162,10 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
 Ledger replay_memory(const Program& program, std::span<const Time> instants, std::uint16_t steps) {
   const DeviceReplay replay = replay_device(program, instants.size(), steps);
   Ledger ledger;
-  ledger.device_by_step = describe_peaks(program, instants, replay);
-  ledger.device = highest(ledger.device_by_step);
+  ledger.device_by_stage = describe_peaks(program, instants, replay);
+  ledger.device = highest(ledger.device_by_stage);
   ledger.final_device_bytes = replay.final_bytes;
-  ledger.host = replay_host(program, instants);
+  ledger.host = replay_host(program, instants, steps);
   return ledger;
 }
 

@@ -14,6 +14,7 @@ namespace shardsim {
 /// What one rank holds outside its device after an allocation or release there.
 struct HostLevel {
   Time instant;
+  std::size_t stage = 0;    ///< stage_of() the mark in force
   std::int64_t pinned = 0;  ///< blocks held, free ones included
   std::int64_t pageable = 0;
   std::int64_t storage = 0;
@@ -22,7 +23,7 @@ struct HostLevel {
 
 struct Ledger {
   PoolPeak device;
-  std::vector<PoolPeak> device_by_step;
+  std::vector<PoolPeak> device_by_stage;
   std::int64_t final_device_bytes = 0;
   std::vector<HostLevel> host;  ///< in the host thread's order
 };

@@ -34,8 +34,14 @@ struct ProgramOutcome {
   std::vector<Span> spans;  ///< by TaskId
   PoolPeak device;
   std::int64_t final_device_bytes = 0;   ///< live at the end
-  std::vector<PoolPeak> device_by_step;  ///< the device's peak inside each step (0 = initialisation and first step)
+  std::vector<PoolPeak> device_by_stage;  ///< the device's peak inside each stage_of(): load, each step, save
   std::vector<Time> step_end;            ///< when the last task of each step was done
+};
+
+/// A host's high-water marks inside one stage of the run.
+struct HostStage {
+  std::int64_t peak = 0;  ///< pinned + pageable
+  std::int64_t pinned_peak = 0;
 };
 
 struct HostOutcome {      ///< one host of a class: all its ranks together
@@ -44,6 +50,7 @@ struct HostOutcome {      ///< one host of a class: all its ranks together
   std::int64_t pinned_peak = 0;
   std::array<std::int64_t, category_count> by_category{};  ///< at the peak
   std::int64_t storage_peak = 0;
+  std::vector<HostStage> by_stage;  ///< by stage_of()
 };
 
 struct LinkOutcome {  ///< one link of a class, in the last step
@@ -62,6 +69,7 @@ struct Outcome {
   std::vector<LinkOutcome> links;  ///< by PlanLink, last step only
   Time step_time;                  ///< end of the last step minus end of the one before (or minus 0)
   Time step_begin;                 ///< where the last step's window starts
+  Time save_time;                  ///< from the end of the last step to the end of the last task that saves
   std::uint32_t slowest = 0;       ///< program whose last step ends last
   std::int64_t events = 0;         ///< processed by the engine, for benches
   std::vector<Deadlock> deadlock;  ///< empty: all tasks ran

@@ -31,6 +31,7 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Rin
     to_device_.push_back(of_class([&](DeviceId d) { return topology.host_to_device(d); }));
     to_host_.push_back(of_class([&](DeviceId d) { return topology.device_to_host(d); }));
     host_memory_.push_back(of_class([&](DeviceId d) { return topology.host_memory(d); }));
+    if (!topology.storages.empty()) add_storage_routes(id);
   }
   if (world() > 1) describe_group(rings);
 }
@@ -67,6 +68,21 @@ Cluster::Path Cluster::add_route(std::span<const ClassUse> uses, std::span<const
     path.latency += link.latency;
   }
   return path;
+}
+
+void Cluster::add_storage_routes(DeviceClassId device_class) {
+  const auto volume_of = [&](DeviceId device) {
+    for (std::size_t s = 0; s < topology_.storages.size(); ++s) {
+      if (topology_.storages[s].host == topology_.devices[device.index()].host) return StorageId(s);
+    }
+    SHARDSIM_CHECK(false, "where one host has drives, all have");
+    return StorageId();
+  };
+  const DeviceId first = fold_.devices[device_class.index()].front();
+  const auto read = [&](DeviceId d) { return topology_.storage_to_host(volume_of(d)); };
+  const auto write = [&](DeviceId d) { return topology_.host_to_storage(volume_of(d)); };
+  storage_read_.push_back(add_route(class_uses(fold_, device_class, read), read(first)));
+  storage_write_.push_back(add_route(class_uses(fold_, device_class, write), write(first)));
 }
 
 std::uint32_t Cluster::host_class_of(DeviceClassId device_class) const {
@@ -114,6 +130,14 @@ TransferId Cluster::collective(std::size_t sequence, CollectiveKind kind, double
 TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned) {
   const Path& path = (direction == Direction::to_device ? to_device_ : to_host_)[device_class.index()];
   return add(bytes, path.latency, pinned ? 0 : path.bandwidth * pageable_copy_fraction, path.uses, 1);
+}
+
+bool Cluster::has_storage(DeviceClassId device_class) const { return device_class.index() < storage_read_.size(); }
+
+TransferId Cluster::storage(DeviceClassId device_class, StorageAccess access, double bytes) {
+  SHARDSIM_CHECK(has_storage(device_class), "only a host with drives reads or writes them");
+  const Path& path = (access == StorageAccess::read ? storage_read_ : storage_write_)[device_class.index()];
+  return add(bytes, path.latency, 0, path.uses, 1);
 }
 
 TransferId Cluster::host_work(DeviceClassId device_class, double bytes, double limit) {

@@ -14,6 +14,8 @@
 namespace shardsim {
 
 enum class Direction : std::uint8_t { to_device, to_host };
+/// Between drives and host memory.
+enum class StorageAccess : std::uint8_t { read, write };
 
 /// One data-parallel process group over all devices, rank r on device r. Programs of different device classes meet in
 /// its collectives: the k-th collective that one program issues is the k-th of every other.
@@ -36,6 +38,10 @@ class Cluster {
   TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
+  /// True where the class's host has drives.
+  bool has_storage(DeviceClassId device_class) const;
+  /// Every member reads from or writes to its host's drives at once. The host must have some.
+  TransferId storage(DeviceClassId device_class, StorageAccess access, double bytes);
   /// Every member's CPU reads and writes `bytes` of the DRAM next to its device at once; never faster than `limit`
   /// (0: none) nor than such loops reach of the memory's bandwidth.
   TransferId host_work(DeviceClassId device_class, double bytes, double limit);
@@ -51,6 +57,7 @@ class Cluster {
     Time latency;
   };
   Path add_route(std::span<const ClassUse> uses, std::span<const LinkUse> alone);
+  void add_storage_routes(DeviceClassId device_class);
   UseRange write_uses(std::span<const ClassUse> uses);
   TransferId add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants);
   void describe_group(std::span<const Ring> rings);
@@ -59,6 +66,7 @@ class Cluster {
   const Fold& fold_;
   Plan& plan_;
   std::vector<Path> to_device_, to_host_, host_memory_;  ///< by device class
+  std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
   UseRange group_uses_;
   CollectiveShape group_;
   struct Issued {

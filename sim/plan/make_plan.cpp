@@ -3,7 +3,12 @@
 #include <algorithm>
 
 #include "sim/plan/autograd.hpp"
+<<<<<<< HEAD
 #include "sim/plan/runtime_defaults.hpp"
+=======
+#include "sim/plan/load.hpp"
+#include "sim/plan/save.hpp"
+>>>>>>> main
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -12,6 +17,7 @@ namespace {
 constexpr std::uint16_t simulated_steps = 2;
 /// Up to this many ranks each is planned by itself where ranks own different slices.
 constexpr std::int64_t ranks_planned_apart = 16;
+constexpr std::uint64_t rank_0_role = ~std::uint64_t{0};
 
 GraphOptions graph_options(const Request& request) {
   GraphOptions options;
@@ -40,8 +46,12 @@ std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& 
     return roles;
   }
   for (std::int64_t rank = 0; rank < world; ++rank) roles.push_back(rank_role(request, architecture, rank, world));
+  // Any number that no other rank has.
+  if (loads_on_rank_0(request) || request.save != SaveKind::none) roles.front() = rank_0_role;
   return roles;
 }
+
+bool uses_storage(const Request& request) { return request.save != SaveKind::none || request.offload.on_nvme(); }
 
 std::vector<Ring> rings_of_all(const Topology& topology) {
   if (topology.devices.size() == 1) return {};
@@ -73,25 +83,28 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   PlannedRun run;
   Plan& plan = run.plan;
   plan.steps = simulated_steps;
+  plan.assumptions.push_back(describe_load(request));
   const std::vector<std::uint64_t> roles = roles_of(request, architecture, world, plan);
   const std::vector<Ring> rings = rings_of_all(topology);
-  run.fold = folding == Folding::on ? fold_devices(topology, roles, rings) : unfolded(topology);
+  run.fold = folding == Folding::on ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
   const Fold& fold = run.fold;
   Cluster cluster(topology, fold, rings, plan);
   const Graph graph = build_graph(architecture, graph_options(request));
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     Recorder recorder(cluster, DeviceClassId(c), plan);
-    const std::unique_ptr<Strategy> strategy = make_strategy({request, architecture, graph, recorder});
+    const StrategyContext context{request, architecture, graph, recorder};
+    const std::unique_ptr<Strategy> strategy = make_strategy(context);
     // cuBLAS keeps one workspace for the forward thread and one for autograd's.
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
-    strategy->initialise();
+    record_load(context, *strategy);
     Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder,
                       *strategy);
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {
       record_step(request, step, recorder, *strategy, autograd);
     }
+    record_save(context);
     run.executed_flops = recorder.executed_flops() / simulated_steps;
     run.recomputed_flops = autograd.recomputed_flops() / simulated_steps;
     plan.programs.push_back(recorder.take());

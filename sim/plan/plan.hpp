@@ -38,8 +38,9 @@ enum class Category : std::uint8_t {
 inline constexpr std::size_t category_count = 9;
 std::string_view name_of(Category category);
 
-/// Which part of the step a task belongs to; decides how the step's time is split.
-enum class Phase : std::uint8_t { initialisation, forward, backward, optimizer };
+/// Which part of the run a task belongs to. Forward, backward and optimizer make a step; loading comes before the first
+/// one, saving after the last.
+enum class Phase : std::uint8_t { load, forward, backward, optimizer, save };
 
 enum class TaskKind : std::uint8_t {
   compute,     ///< a kernel: `duration` on its stream
@@ -82,6 +83,7 @@ struct Instruction {
     allocate,     ///< tensor `index` becomes live, at this instant of the host thread
     release,      ///< tensor `index` is freed
     mark,         ///< Program::marks[index] begins: names instants in the report
+    empty_cache,  ///< torch.cuda.empty_cache(): the device's wholly free segments go back
   } kind = Kind::launch;
   std::uint32_t index = 0;
 };
@@ -93,6 +95,14 @@ struct Mark {
   std::int32_t layer = -1;  ///< -1: outside the decoder layers
   LabelId label;            ///< "lm_head", "loss", "optimizer"; unset inside a layer
 };
+
+/// The stages of a run, each with its own peaks: load, every training step, save.
+inline std::size_t stage_count(std::uint16_t steps) { return steps + std::size_t{2}; }
+inline std::size_t stage_of(const Mark& mark, std::uint16_t steps) {
+  if (mark.phase == Phase::load) return 0;
+  if (mark.phase == Phase::save) return steps + std::size_t{1};
+  return mark.step + std::size_t{1};
+}
 
 /// The work of one class of equal ranks. All instructions of all simulated steps, in program order.
 struct Program {
@@ -107,6 +117,8 @@ struct Program {
   std::vector<Tensor> tensors;
   std::vector<Instruction> instructions;
   std::vector<Mark> marks;
+  double storage_read = 0, storage_written = 0;  ///< bytes between drives and host memory in the last step
+  double saved = 0;                              ///< bytes of checkpoint that this rank writes
 };
 
 /// Bytes over links. The rate is the same for all its uses: max-min fair over all running transfers, where a link's

@@ -26,7 +26,7 @@ Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
   if (world() > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
   stream("compute");
   // Every record() needs a present, even before the first phase begins.
-  mark(Phase::initialisation, -1, "initialisation");
+  mark(Phase::load, -1, "load");
 }
 
 StreamId Recorder::stream(std::string_view name) {
@@ -73,6 +73,19 @@ void Recorder::reset(TensorId& tensor) {
   if (!tensor.valid()) return;
   release(tensor);
   tensor = TensorId{};
+}
+
+std::vector<TensorId> Recorder::live(Category category) const {
+  std::vector<bool> is_live(program_.tensors.size());
+  for (const Instruction& instruction : program_.instructions) {
+    if (instruction.kind == Instruction::Kind::allocate) is_live[instruction.index] = true;
+    if (instruction.kind == Instruction::Kind::release) is_live[instruction.index] = false;
+  }
+  std::vector<TensorId> found;
+  for (std::size_t i = 0; i < is_live.size(); ++i) {
+    if (is_live[i] && program_.tensors[i].category == category) found.emplace_back(i);
+  }
+  return found;
 }
 
 TaskId Recorder::launch(Task task) {
@@ -134,6 +147,22 @@ void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_v
   last_collective_ = launch(task);
 }
 
+void Recorder::barrier() {
+  synchronize_device();
+  collective(CollectiveKind::all_reduce, 4, "barrier", compute_stream());
+  synchronize_stream(compute_stream());
+}
+
+TaskId Recorder::storage(StorageAccess access, double bytes, std::string_view text, StreamId stream) {
+  if (phase_ != Phase::save) (access == StorageAccess::read ? program_.storage_read : program_.storage_written) += bytes;
+  Task task;
+  task.kind = TaskKind::storage_io;
+  task.stream = stream;
+  task.label = label(text);
+  task.transfer = cluster_.storage(device_class_, access, bytes);
+  return launch(task);
+}
+
 void Recorder::host_work(double dram_bytes, double limit_bytes_per_second, std::string_view text) {
   Task task;
   task.kind = TaskKind::cpu;
@@ -161,6 +190,11 @@ void Recorder::synchronize(TaskId event) {
 
 void Recorder::synchronize_device() {
   for (const TaskId event : last_) synchronize(event);
+}
+
+void Recorder::begin_step(std::uint16_t step) {
+  step_ = step;
+  program_.storage_read = program_.storage_written = 0;
 }
 
 void Recorder::mark(Phase phase, std::int32_t layer, std::string_view place) {

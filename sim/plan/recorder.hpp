@@ -36,6 +36,11 @@ class Recorder {
   void release(TensorId tensor);
   /// Frees and forgets; an unset id is left alone.
   void reset(TensorId& tensor);
+  /// torch.cuda.empty_cache()
+  void empty_cache() { program_.instructions.push_back({Instruction::Kind::empty_cache, 0}); }
+  /// What is allocated now of a category, oldest first.
+  std::vector<TensorId> live(Category category) const;
+  const Tensor& tensor(TensorId id) const { return program_.tensors[id.index()]; }
   std::int64_t bytes_of(TensorId tensor) const { return program_.tensors[tensor.index()].bytes; }
 
   /// Python and library time that the host thread spends before its next launch or synchronisation.
@@ -47,6 +52,13 @@ class Recorder {
   /// Over the process group; collectives of one communicator run one after the other whatever their streams. One rank:
   /// no task, as NCCL does nothing.
   void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream);
+  /// All ranks wait here for each other, their devices idle.
+  void barrier();
+  bool has_storage() const { return cluster_.has_storage(device_class_); }
+  /// Between host memory and the host's drives, on a stream of its own or another's.
+  TaskId storage(StorageAccess access, double bytes, std::string_view label, StreamId stream);
+  /// Counts bytes of a checkpoint that this rank writes.
+  void count_saved(double bytes) { program_.saved += bytes; }
   /// Work of the host's cores for this rank, in the host thread: the thread waits for it. `parameters_per_second`
   /// bounds it where cores do, `dram_bytes` where memory does.
   void host_work(double dram_bytes, double limit_bytes_per_second, std::string_view label);
@@ -63,7 +75,7 @@ class Recorder {
   void synchronize_stream(StreamId stream) { synchronize(record(stream)); }
   void synchronize_device();
 
-  void begin_step(std::uint16_t step) { step_ = step; }
+  void begin_step(std::uint16_t step);
   std::uint16_t step() const { return step_; }
   /// From here on the host thread stands in this phase, layer (-1: none) and place.
   void mark(Phase phase, std::int32_t layer, std::string_view place);
@@ -90,7 +102,7 @@ class Recorder {
   TaskId last_collective_;
   std::size_t collectives_ = 0;
   Time pending_;
-  Phase phase_ = Phase::initialisation;
+  Phase phase_ = Phase::load;
   std::uint16_t step_ = 0;
   std::int32_t layer_ = -1;
   double flops_ = 0;

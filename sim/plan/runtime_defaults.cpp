@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -111,6 +112,7 @@ bool trainer_autocasts(const Request& request) {
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
+  check_save(request);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,
@@ -132,6 +134,9 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     request.nvme = drives;
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
+  if (request.save != SaveKind::none && topology.storages.empty()) {
+    assumptions.push_back("the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+  }
   if (request.grad_accum > 1 && is_fsdp(request)) {
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");

@@ -15,7 +15,7 @@ namespace {
 const PlanLink* busiest_link(const Plan& plan, const Program& program, const Outcome& outcome, TaskKind kind) {
   std::set<std::uint32_t> used;
   for (const Task& task : program.tasks) {
-    if (task.kind != kind || task.step + 1 != plan.steps || !task.transfer.valid()) continue;
+    if (task.kind != kind || task.step + 1 != plan.steps || task.phase == Phase::save || !task.transfer.valid()) continue;
     const Transfer& transfer = plan.transfers[task.transfer.index()];
     for (std::uint32_t u = transfer.uses_begin; u < transfer.uses_end; ++u) used.insert(plan.uses[u].link);
   }

@@ -11,12 +11,12 @@ namespace {
 bool alike(const DeviceReport& a, const DeviceReport& b) {
   return a.name == b.name && a.capacity_bytes == b.capacity_bytes && a.peak_allocated_bytes == b.peak_allocated_bytes &&
          a.peak_reserved_bytes == b.peak_reserved_bytes && a.peak_used_bytes == b.peak_used_bytes && a.fits == b.fits &&
-         a.at_peak == b.at_peak && a.peak_at == b.peak_at;
+         a.at_peak == b.at_peak && a.peak_at == b.peak_at && a.phases == b.phases;
 }
 
 bool alike(const HostReport& a, const HostReport& b) {
   return a.capacity_bytes == b.capacity_bytes && a.peak_bytes == b.peak_bytes && a.pinned_bytes == b.pinned_bytes &&
-         a.at_peak == b.at_peak && a.fits == b.fits;
+         a.at_peak == b.at_peak && a.fits == b.fits && a.phases == b.phases;
 }
 
 /// First index, last index and number of entries in a group.

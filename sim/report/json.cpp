@@ -55,6 +55,14 @@ Json to_json(const ModelReport& model, double states_bytes_per_parameter) {
 }
 
 Json to_json(const DeviceReport& device) {
+  Json phases = Json::array();
+  for (const DevicePhase& phase : device.phases) {
+    phases.push_back({{"phase", phase.phase},
+                      {"peak_allocated_bytes", phase.peak_allocated_bytes},
+                      {"peak_reserved_bytes", phase.peak_reserved_bytes},
+                      {"peak_used_bytes", phase.peak_used_bytes},
+                      {"peak_at", phase.peak_at}});
+  }
   Json largest = Json::array();
   for (const auto& [name, bytes] : device.largest) largest.push_back({{"name", name}, {"bytes", bytes}});
   return {{"id", device.id},
@@ -68,17 +76,23 @@ Json to_json(const DeviceReport& device) {
           {"at_peak", to_json(device.at_peak)},
           {"peak_time_s", device.peak_time_s},
           {"peak_at", device.peak_at},
-          {"largest", largest}};
+          {"largest", largest},
+          {"phases", phases}};
 }
 
 Json to_json(const HostReport& host) {
+  Json phases = Json::array();
+  for (const HostPhase& phase : host.phases) {
+    phases.push_back({{"phase", phase.phase}, {"peak_bytes", phase.peak_bytes}, {"pinned_bytes", phase.pinned_bytes}});
+  }
   return {{"id", host.id},
           {"capacity_bytes", host.capacity_bytes},
           {"peak_bytes", host.peak_bytes},
           {"pinned_bytes", host.pinned_bytes},
           {"at_peak", to_json(host.at_peak)},
           {"fits", host.fits},
-          {"count", host.count}};
+          {"count", host.count},
+          {"phases", phases}};
 }
 
 Json to_json(const StorageReport& storage) {
@@ -110,6 +124,14 @@ Json to_json(const LinkReport& link) {
           {"count", link.count}};
 }
 
+Json to_json(const SaveReport& save) {
+  return {{"peak_device_bytes", save.peak_device_bytes},
+          {"peak_host_bytes", save.peak_host_bytes},
+          {"time_s", save.time_s},
+          {"fits", save.fits},
+          {"written_bytes", save.written_bytes}};
+}
+
 template <class Entry>
 Json array_of(const std::vector<Entry>& entries) {
   Json array = Json::array();
@@ -134,7 +156,7 @@ std::string render_json(const Report& report) {
                           {"share_of_step", report.bottleneck.share_of_step},
                           {"why", report.bottleneck.why}};
   object["run"] = nullptr;
-  object["save"] = nullptr;
+  object["save"] = report.save ? to_json(*report.save) : Json();
   object["warnings"] = report.warnings;
   // A path may hold bytes that are no UTF-8: they are shown as replaced, never a reason to fail.
   return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

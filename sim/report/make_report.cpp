@@ -8,6 +8,7 @@
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
 #include "sim/report/bottleneck.hpp"
+#include "sim/report/phases.hpp"
 
 namespace shardsim {
 namespace {
@@ -20,31 +21,6 @@ Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category)
     if (by_category[c] != 0) result.emplace_back(static_cast<Category>(c), by_category[c]);
   }
   return result;
-}
-
-std::string_view name_of_phase(Phase phase) {
-  switch (phase) {
-    case Phase::initialisation:
-      return "initialisation";
-    case Phase::forward:
-      return "forward";
-    case Phase::backward:
-      return "backward";
-    case Phase::optimizer:
-      return "optimizer step";
-  }
-  return "";
-}
-
-std::string describe(const Plan& plan, const Mark& mark) {
-  std::string text(name_of_phase(mark.phase));
-  if (mark.layer >= 0) {
-    text += fmt::format(", layer {}", mark.layer);
-  } else if (mark.label.valid() && plan.labels[mark.label.index()] != text) {
-    text += ", " + plan.labels[mark.label.index()];
-  }
-  if (mark.step == 0 && mark.phase != Phase::initialisation) text += " (first step)";
-  return text;
 }
 
 // Model states of one parameter before any sharding.
@@ -89,6 +65,7 @@ DeviceReport device_report(const Topology& topology, const Plan& plan, const Pro
     if (tensor.layer >= 0) name += fmt::format(", layer {}", tensor.layer);
     report.largest.emplace_back(std::move(name), tensor.bytes);
   }
+  report.phases = device_phases(plan, program, outcome);
   return report;
 }
 
@@ -127,6 +104,7 @@ void add_hosts(Report& report, const Topology& topology, const PlannedRun& run, 
     entry.pinned_bytes = seen.pinned_peak;
     entry.at_peak = breakdown(seen.by_category);
     entry.fits = entry.peak_bytes <= entry.capacity_bytes;
+    entry.phases = host_phases(run.plan, seen);
     report.fits = report.fits && entry.fits;
     if (!apart) {
       entry.count = static_cast<std::int64_t>(members.size());
@@ -141,6 +119,22 @@ void add_hosts(Report& report, const Topology& topology, const PlannedRun& run, 
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [host, entry] : entries) report.hosts.push_back(std::move(entry));
+}
+
+// Drives on which something lies; a volume is one of a host.
+void add_storage(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome) {
+  for (const Storage& volume : topology.storages) {
+    const std::size_t h = run.fold.class_of_host[volume.host.index()].index();
+    if (outcome.hosts[h].storage_peak == 0) continue;
+    StorageReport entry{volume.id, volume.capacity.value(), outcome.hosts[h].storage_peak, 0, 0};
+    for (const Program& program : run.plan.programs) {
+      if (program.host_class != h) continue;
+      entry.read_bytes += std::llround(program.storage_read) * program.ranks_per_host;
+      entry.written_bytes += std::llround(program.storage_written) * program.ranks_per_host;
+    }
+    report.fits = report.fits && entry.peak_bytes <= entry.capacity_bytes;
+    report.storage.push_back(std::move(entry));
+  }
 }
 
 void add_links(Report& report, const Topology& topology, const PlannedRun& run, const Outcome& outcome) {
@@ -222,6 +216,8 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.states_bytes_per_parameter = states_bytes(request, architecture);
   add_devices(report, topology, run.plan, outcome);
   add_hosts(report, topology, run, outcome);
+  add_storage(report, topology, run, outcome);
+  report.save = save_report(run.plan, outcome);
   const Program& slowest = run.plan.programs[outcome.slowest];
   const StepParts parts = split_step(slowest, outcome.programs[outcome.slowest], outcome.step_begin, outcome.step_time);
   add_step(report, topology, run, outcome, parts);

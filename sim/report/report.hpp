@@ -18,6 +18,23 @@ namespace shardsim {
 /// Bytes by category; only categories that occur stand in it, in the order of `Category`.
 using Breakdown = std::vector<std::pair<Category, std::int64_t>>;
 
+/// A device's peaks within one stage of the run: "load", "first step", "steady step", "save".
+struct DevicePhase {
+  std::string phase;
+  std::int64_t peak_allocated_bytes = 0;
+  std::int64_t peak_reserved_bytes = 0;
+  std::int64_t peak_used_bytes = 0;
+  std::string peak_at;
+  bool operator==(const DevicePhase&) const = default;
+};
+
+struct HostPhase {
+  std::string phase;
+  std::int64_t peak_bytes = 0;
+  std::int64_t pinned_bytes = 0;
+  bool operator==(const HostPhase&) const = default;
+};
+
 struct DeviceReport {
   std::string id;  ///< "gpu0", or "gpu0-gpu511" for a shared entry
   std::int64_t count = 1;
@@ -31,6 +48,7 @@ struct DeviceReport {
   double peak_time_s = 0;
   std::string peak_at;                                        ///< "backward, layer 31"
   std::vector<std::pair<std::string, std::int64_t>> largest;  ///< tensors at the peak, largest first
+  std::vector<DevicePhase> phases = {};
 };
 
 struct HostReport {
@@ -41,8 +59,10 @@ struct HostReport {
   std::int64_t pinned_bytes = 0;
   Breakdown at_peak;
   bool fits = true;
+  std::vector<HostPhase> phases = {};
 };
 
+/// One host's drives; read and written in the steady step.
 struct StorageReport {
   std::string id;
   std::int64_t capacity_bytes = 0;
@@ -85,6 +105,15 @@ struct ModelReport {
   double flops_per_token = 0;
 };
 
+/// The checkpoint after the last step. `peak_device_bytes` is what nvidia-smi would say.
+struct SaveReport {
+  std::int64_t peak_device_bytes = 0;
+  std::int64_t peak_host_bytes = 0;
+  double time_s = 0;
+  bool fits = true;
+  std::int64_t written_bytes = 0;  ///< by all ranks
+};
+
 struct Report {
   Request request;
   std::string topology_name;  ///< what the request's topology came to
@@ -99,6 +128,7 @@ struct Report {
   StepReport step;
   std::vector<LinkReport> links;
   Bottleneck bottleneck;
+  std::optional<SaveReport> save = {};
   double states_bytes_per_parameter =
       0;  ///< weights, master weights, gradients and optimizer states a parameter, unsharded
   std::vector<std::string> assumptions;

@@ -86,9 +86,20 @@ class TextWriter {
     line("  {:<18}{:>9}  nvidia-smi: reserved, CUDA context and communicators", "used",
          in_gib(device.peak_used_bytes, 2));
     line("  {:<18}{:>9}", "capacity", in_gib(device.capacity_bytes, 2));
+    write_phases(device.phases, [](const DevicePhase& phase) { return phase.peak_used_bytes; });
     if (!verbose() || device.largest.empty()) return;
     line("  largest tensors at the peak");
     for (const auto& [name, bytes] : device.largest) line("  {:>27}  {}", in_gib(bytes, 2), name);
+  }
+
+  /// "used at load 12.0, first step 60.1, steady step 61.2".
+  template <class Phases, class Bytes>
+  void write_phases(const Phases& phases, Bytes bytes) {
+    if (phases.empty()) return;
+    std::string text = "used at its fullest:";
+    for (const auto& phase : phases) text += fmt::format(" {} {},", phase.phase, in_gib(bytes(phase), 2));
+    text.pop_back();
+    out_ += wrapped(text, "  ", "    ");
   }
 
   void write_hosts() {
@@ -98,10 +109,16 @@ class TextWriter {
       line("  {:<18}{:>9}  of {} GiB; pinned: {} GiB", "peak", in_gib(host.peak_bytes, 2), in_gib(host.capacity_bytes),
            in_gib(host.pinned_bytes));
       write_breakdown(host.at_peak, host.capacity_bytes);
+      write_phases(host.phases, [](const HostPhase& phase) { return phase.peak_bytes; });
     }
     for (const StorageReport& storage : report_.storage) {
-      line("  {:<18}{:>9} of {} GiB on drives", storage.id, in_gib(storage.peak_bytes), in_gib(storage.capacity_bytes));
+      line("  {:<18}{:>9} of {} GiB on drives; a step reads {:.1f} GB, writes {:.1f} GB", storage.id,
+           in_gib(storage.peak_bytes), in_gib(storage.capacity_bytes), static_cast<double>(storage.read_bytes) / 1e9,
+           static_cast<double>(storage.written_bytes) / 1e9);
     }
+    if (!report_.save) return;
+    line("  {:<18}{:>9}  {:.1f} GB written by all ranks", "save", duration_text(report_.save->time_s),
+         static_cast<double>(report_.save->written_bytes) / 1e9);
   }
 
   void write_step() {

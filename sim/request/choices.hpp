@@ -51,6 +51,10 @@ inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};
+inline constexpr std::array save_choices = {Choice<SaveKind>{"none", SaveKind::none},
+                                            Choice<SaveKind>{"sharded", SaveKind::sharded},
+                                            Choice<SaveKind>{"full", SaveKind::full},
+                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit}};
 inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
                                               Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
                                               Choice<Format>{"markdown", Format::markdown}};

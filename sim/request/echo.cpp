@@ -58,7 +58,7 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"optimizer-impl", word(optimizer_impl_choices, request.optimizer_impl)},
       {"pin-memory", value_or_none(request.pin_memory)},
       {"allocator", std::string("caching")},
-      {"save", std::string("none")},
+      {"save", word(save_choices, request.save)},
       {"tokens", none},
       {"examples", none},
       {"epochs", none},

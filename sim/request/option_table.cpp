@@ -30,6 +30,8 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
     OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
+    OptionSpec{"Strategy", "save", 0, "KIND",
+               "also simulate the checkpoint that follows the step: none, sharded, full or gathered-16bit [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},
@@ -64,7 +66,6 @@ constexpr std::array table = {
     OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},
     OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
-    OptionSpec{waiting, "save", 0, "KIND", "the checkpoint that follows the step [none]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
 };

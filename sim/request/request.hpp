@@ -21,6 +21,9 @@ enum class StrategyKind : std::uint8_t { single, ddp, zero1, zero2, zero3, fsdp,
 struct Offload {
   bool optimizer = false;
   bool parameters = false;
+  bool optimizer_on_nvme = false;  ///< what is offloaded lies on drives, not in host memory
+  bool parameters_on_nvme = false;
+  bool on_nvme() const { return optimizer_on_nvme || parameters_on_nvme; }
   bool any() const { return optimizer || parameters; }
 };
 enum class Checkpointing : std::uint8_t { none, full, selective, every };

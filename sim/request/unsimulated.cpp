@@ -37,7 +37,6 @@ const std::vector<FixedOption>& fixed_options() {
        ""},
       {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
-      {"save", {"none"}, {"sharded", "full", "gathered-16bit", "adapter"}, false, ""},
       {"tokens", {}, {}, true, "one step"},
       {"examples", {}, {}, true, "one step"},
       {"epochs", {}, {}, true, "one step"},
@@ -83,6 +82,7 @@ void refuse_waiting_value(std::string_view option, const OptionText& text, std::
                        (option == "implementation" && text.value == "megatron") ||
                        (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
                                              names_a_file(text.value))) ||
+                       (option == "save" && text.value == "adapter") ||
                        (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }

@@ -72,7 +72,7 @@ TEST_CASE("the rounding and the remainder of a block belong to its tensor's cate
   CHECK(part(peak.by_category, Category::buffers) == 512);
 }
 
-TEST_CASE("each step has its own peak, from the level at which it begins") {
+TEST_CASE("each stage has its own peak, from the level at which it begins") {
   PlanWriter w;
   const std::size_t p = w.program();
   w.step(p, 0);
@@ -83,14 +83,54 @@ TEST_CASE("each step has its own peak, from the level at which it begins") {
   w.step(p, 2);
   w.release(p, kept);
   const ProgramOutcome out = run(w.plan).programs[p];
-  REQUIRE(out.device_by_step.size() == 3);
-  CHECK(out.device_by_step[0].allocated == 530 * MiB);
-  CHECK(out.device_by_step[1].allocated == 80 * MiB);
-  CHECK(out.device_by_step[2].allocated == 30 * MiB);
-  CHECK(out.device_by_step[2].reserved == 530 * MiB);
-  CHECK(out.device_by_step[2].largest == std::vector<TensorId>{kept});
+  REQUIRE(out.device_by_stage.size() == 5);
+  CHECK(out.device_by_stage[1].allocated == 530 * MiB);
+  CHECK(out.device_by_stage[2].allocated == 80 * MiB);
+  CHECK(out.device_by_stage[3].allocated == 30 * MiB);
+  CHECK(out.device_by_stage[3].reserved == 530 * MiB);
+  CHECK(out.device_by_stage[3].largest == std::vector<TensorId>{kept});
   CHECK(out.device.allocated == 530 * MiB);
   CHECK(out.final_device_bytes == 0);
+}
+
+TEST_CASE("an emptied cache gives back what is wholly free") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  w.step(p, 0);
+  w.allocate(p, Pool::device, 30 * MiB, Category::weights);
+  w.release(p, w.allocate(p, Pool::device, 500 * MiB));
+  w.plan.programs[p].instructions.push_back({Instruction::Kind::empty_cache, 0});
+  w.step(p, 1);
+  const ProgramOutcome out = run(w.plan).programs[p];
+  CHECK(out.device_by_stage[1].reserved == 530 * MiB);
+  CHECK(out.device_by_stage[2].reserved == 30 * MiB);
+}
+
+TEST_CASE("loading and saving are stages of their own, on device and host") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  const auto stage = [&](Phase phase) {
+    std::vector<Mark>& marks = w.plan.programs[p].marks;
+    marks.push_back({phase, 0, -1, {}});
+    w.plan.programs[p].instructions.push_back({Instruction::Kind::mark, static_cast<std::uint32_t>(marks.size() - 1)});
+  };
+  stage(Phase::load);
+  w.release(p, w.allocate(p, Pool::pageable, 70 * MiB));
+  w.allocate(p, Pool::device, 10 * MiB);
+  stage(Phase::forward);
+  w.release(p, w.allocate(p, Pool::device, 40 * MiB));
+  w.compute(p, 0, microseconds(10));
+  stage(Phase::save);
+  w.release(p, w.allocate(p, Pool::pageable, 20 * MiB));
+  const Outcome outcome = run(w.plan);
+  const std::vector<PoolPeak>& device = outcome.programs[p].device_by_stage;
+  CHECK(device[0].allocated == 10 * MiB);
+  CHECK(device[1].allocated == 50 * MiB);
+  CHECK(device[2].allocated == 10 * MiB);
+  const std::vector<HostStage>& host = outcome.hosts[0].by_stage;
+  CHECK(host[0].peak == 70 * MiB);
+  CHECK(host[1].peak == 0);
+  CHECK(host[2].peak == 20 * MiB);
 }
 
 TEST_CASE("a tensor may come back after it was freed") {
@@ -144,9 +184,9 @@ TEST_CASE("random lives: breakdowns add up, and the end is what is left") {
     REQUIRE(sum(out.device.by_category) == out.device.allocated);
     REQUIRE(out.device.reserved >= out.device.allocated);
     REQUIRE(out.device.largest.size() <= 20);
-    for (const PoolPeak& step : out.device_by_step) {
-      REQUIRE(sum(step.by_category) == step.allocated);
-      REQUIRE(step.allocated <= out.device.allocated);
+    for (const PoolPeak& stage : out.device_by_stage) {
+      REQUIRE(sum(stage.by_category) == stage.allocated);
+      REQUIRE(stage.allocated <= out.device.allocated);
     }
     REQUIRE(sum(outcome.hosts[0].by_category) == outcome.hosts[0].peak);
     REQUIRE(outcome.hosts[0].pinned_at_peak <= outcome.hosts[0].pinned_peak);

@@ -1,0 +1,195 @@
+#include "sim/plan/load.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "model/core/units.hpp"
+#include "sim/plan/deepspeed.hpp"
+#include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+constexpr std::int64_t broadcast_buffer_bytes = std::int64_t{250} << 20;
+constexpr std::int64_t broadcasts_in_flight = 2;
+
+class Loader {
+ public:
+  Loader(const StrategyContext& context, Strategy& strategy)
+      : request_(context.request),
+        architecture_(context.architecture),
+        recorder_(context.recorder),
+        strategy_(strategy),
+        element_(size_of(weight_type(context.request.precision))) {}
+
+  void replicas() {
+    const TensorId model = host_model();
+    strategy_.initialise();
+    recorder_.release(model);
+    if (recorder_.world() == 1) return;
+    const std::int64_t buffer = std::min(model_bytes(), broadcast_buffer_bytes);
+    passing(broadcasts_in_flight * buffer, "broadcast buffers");
+  }
+
+  void zero12() {
+    const TensorId model = host_model();
+    std::vector<TensorId> originals;
+    for (const Parameter& parameter : architecture_.parameters) {
+      originals.push_back(recorder_.allocate(Category::weights, parameter.numel * element_, "unflattened weight"));
+    }
+    recorder_.release(model);
+    const std::int64_t room = recorder_.device().spec.memory.value() - 2 * model_bytes();
+    if (room > 0) passing(model_bytes(), "flat copy");
+    for (const TensorId original : originals) recorder_.release(original);
+    // Where the device has no room, the parameters wait in host memory while their flat copy is made there.
+    if (room <= 0) recorder_.release(host(2 * model_bytes(), "weights to flatten"));
+    recorder_.empty_cache();
+    strategy_.initialise();
+    if (!request_.offload.optimizer) passing(partition_bytes(), "zero gradients");
+  }
+
+  void zero3() {
+    const ZeroSizes sizes = zero_sizes(request_.precision);
+    const bool on_host = request_.offload.parameters;
+    std::vector<TensorId> partitions;
+    std::int64_t total = 0;
+    for (const Parameter& parameter : architecture_.parameters) {
+      const std::int64_t bytes = ceil_div(parameter.numel, recorder_.world()) * sizes.weight;
+      total += bytes;
+      partitions.push_back(on_host ? recorder_.allocate_host(pinned_pool(), Category::weights, bytes, "partition")
+                                   : recorder_.allocate(Category::weights, bytes, "partition"));
+    }
+    passing(largest_module() * sizes.weight, "module before it is partitioned");
+    if (on_host) {
+      strategy_.initialise();
+      for (const TensorId partition : partitions) recorder_.release(partition);
+      return;
+    }
+    const TensorId moved = host(total, "partitions to flatten");
+    for (const TensorId partition : partitions) recorder_.release(partition);
+    recorder_.empty_cache();
+    strategy_.initialise();
+    recorder_.release(moved);
+  }
+
+  void fsdp() {
+    const bool holds_model = recorder_.rank() == 0 || !request_.fsdp.cpu_ram_efficient_loading;
+    const TensorId model = holds_model ? host_model() : TensorId{};
+    // Loaded in the checkpoint's type; what the optimizer updates in fp32 is upcast once it is sharded.
+    std::vector<TensorId> shards;
+    if (keeps_master_weights(request_.precision) && !request_.offload.any()) {
+      for (const Parameter& parameter : architecture_.parameters) {
+        const std::int64_t rows = ceil_div(parameter.shape.front(), recorder_.world());
+        shards.push_back(recorder_.allocate(
+            Category::weights, rows * (parameter.numel / parameter.shape.front()) * element_, "loaded shard"));
+      }
+    }
+    std::int64_t largest = 0;
+    for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
+    passing(largest * element_, "broadcast weight");
+    for (const TensorId shard : shards) recorder_.release(shard);
+    recorder_.empty_cache();
+    strategy_.initialise();
+    if (model.valid()) recorder_.release(model);
+  }
+
+ private:
+  std::int64_t model_bytes() const { return architecture_.parameter_count() * element_; }
+  Pool pinned_pool() const { return *request_.pin_memory ? Pool::pinned : Pool::pageable; }
+
+  TensorId host(std::int64_t bytes, const char* label) {
+    return recorder_.allocate_host(Pool::pageable, Category::weights, bytes, label);
+  }
+  TensorId host_model() { return host(model_bytes(), "model as loaded"); }
+
+  /// Device memory that is there for a moment.
+  void passing(std::int64_t bytes, const char* label) {
+    recorder_.release(recorder_.allocate(Category::buffers, bytes, label));
+  }
+
+  std::int64_t partition_bytes() const {
+    std::int64_t elements = 0;
+    for (const FlatGroup& group : flat_groups(architecture_, recorder_.rank(), recorder_.world())) {
+      elements += group.partition;
+    }
+    return elements * zero_sizes(request_.precision).master;
+  }
+
+  /// Elements of the module with the largest parameters of its own.
+  std::int64_t largest_module() const {
+    std::int64_t largest = 0;
+    for (const Module& module : architecture_.modules) {
+      std::int64_t own = 0;
+      for (const ParameterId p : module.parameters) own += architecture_.parameter(p).numel;
+      largest = std::max(largest, own);
+    }
+    return largest;
+  }
+
+  const Request& request_;
+  const Architecture& architecture_;
+  Recorder& recorder_;
+  Strategy& strategy_;
+  std::int64_t element_;  ///< bytes of one in the checkpoint
+};
+
+enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp };
+
+LoadPath path_of(StrategyKind kind) {
+  switch (kind) {
+    case StrategyKind::single:
+    case StrategyKind::ddp:
+      return LoadPath::replicas;
+    case StrategyKind::zero1:
+    case StrategyKind::zero2:
+      return LoadPath::zero12;
+    case StrategyKind::zero3:
+      return LoadPath::zero3;
+    default:
+      return LoadPath::fsdp;
+  }
+}
+
+}  // namespace
+
+void record_load(const StrategyContext& context, Strategy& strategy) {
+  Loader loader(context, strategy);
+  switch (path_of(context.request.kind)) {
+    case LoadPath::replicas:
+      loader.replicas();
+      break;
+    case LoadPath::zero12:
+      loader.zero12();
+      break;
+    case LoadPath::zero3:
+      loader.zero3();
+      break;
+    case LoadPath::fsdp:
+      loader.fsdp();
+      break;
+  }
+  context.recorder.empty_cache();
+}
+
+std::string describe_load(const Request& request) {
+  switch (path_of(request.kind)) {
+    case LoadPath::replicas:
+    case LoadPath::zero12:
+      return "each rank loads the whole model into host memory (from_pretrained) before it moves to the device";
+    case LoadPath::zero3:
+      return "the model is loaded under zero.Init: each module is partitioned as it is made, and checkpoint files are "
+             "mapped, which takes page cache but no memory of a rank; without it every rank holds the whole model";
+    case LoadPath::fsdp:
+      break;
+  }
+  return request.fsdp.cpu_ram_efficient_loading
+             ? "rank 0 alone loads the model into host memory and broadcasts it (cpu_ram_efficient_loading)"
+             : "each rank loads the whole model into host memory (cpu_ram_efficient_loading is off)";
+}
+
+bool loads_on_rank_0(const Request& request) {
+  return path_of(request.kind) == LoadPath::fsdp && request.fsdp.cpu_ram_efficient_loading;
+}
+
+}  // namespace shardsim

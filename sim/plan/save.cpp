@@ -1,0 +1,211 @@
+#include "sim/plan/save.hpp"
+
+#include <vector>
+
+#include "model/core/error.hpp"
+#include "model/core/units.hpp"
+#include "sim/plan/deepspeed.hpp"
+#include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+enum class Runtime : std::uint8_t { replicas, deepspeed, fsdp };
+
+Runtime runtime_of(StrategyKind kind) {
+  switch (kind) {
+    case StrategyKind::single:
+    case StrategyKind::ddp:
+      return Runtime::replicas;
+    case StrategyKind::zero1:
+    case StrategyKind::zero2:
+    case StrategyKind::zero3:
+      return Runtime::deepspeed;
+    default:
+      return Runtime::fsdp;
+  }
+}
+
+class Saver {
+ public:
+  explicit Saver(const StrategyContext& context)
+      : request_(context.request),
+        architecture_(context.architecture),
+        recorder_(context.recorder),
+        down_(recorder_.stream("save")) {}
+
+  /// What this rank holds of a category, tensor by tensor.
+  void write_own(Category category) {
+    for (const TensorId id : recorder_.live(category)) {
+      const Tensor tensor = recorder_.tensor(id);
+      if (tensor.pool == Pool::device) {
+        const TensorId staged = download(tensor.bytes, category);
+        write(tensor.bytes, category);
+        recorder_.release(staged);
+        continue;
+      }
+      if (tensor.pool == Pool::storage) {
+        recorder_.synchronize(
+            recorder_.storage(StorageAccess::read, static_cast<double>(tensor.bytes), "read states", down_));
+      }
+      write(tensor.bytes, category);
+    }
+  }
+
+  /// ZeRO-3's weights, module by module.
+  void gather_partitions() {
+    const std::int64_t element = zero_sizes(request_.precision).weight;
+    std::vector<bool> seen(architecture_.parameters.size());
+    for (const Module& module : architecture_.modules) {
+      std::int64_t partition = 0;
+      for (const ParameterId p : module.parameters) {
+        if (seen[p.index()]) continue;
+        seen[p.index()] = true;
+        partition += ceil_div(architecture_.parameter(p).numel, recorder_.world()) * element;
+      }
+      if (partition > 0) collect(partition, request_.offload.parameters, Category::weights, true);
+    }
+    write_collected(Category::weights);
+  }
+
+  /// FSDP's parameters, or so many states of each.
+  void gather_shards(Category category, std::int64_t bytes_per_element, int states) {
+    for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
+      for (const FsdpParameter& parameter : unit.parameters) {
+        for (int state = 0; state < states; ++state) {
+          collect(parameter.shard * bytes_per_element, request_.offload.any(), category, false);
+        }
+      }
+    }
+    write_collected(category);
+  }
+
+  bool is_rank_0() const { return recorder_.rank() == 0; }
+
+ private:
+  TensorId download(std::int64_t bytes, Category category) {
+    const TensorId landed = recorder_.allocate_host(Pool::pageable, category, bytes, "checkpoint");
+    recorder_.copy(Direction::to_host, static_cast<double>(bytes), false, "download checkpoint", down_);
+    return landed;
+  }
+
+  /// One tensor from its shards: on all devices, and on rank 0 then in host memory.
+  void collect(std::int64_t shard, bool on_host, Category category, bool partitioned_again) {
+    const std::int64_t whole = shard * recorder_.world();
+    if (on_host) {
+      const TensorId uploaded = recorder_.allocate(Category::buffers, shard, "uploaded shard");
+      recorder_.copy(Direction::to_device, static_cast<double>(shard), *request_.pin_memory, "upload shard", down_);
+      recorder_.release(uploaded);
+    }
+    const TensorId gathered = recorder_.allocate(Category::gathered, whole, "gathered to save");
+    recorder_.wait_stream(Recorder::compute_stream(), down_);
+    recorder_.collective(CollectiveKind::all_gather, static_cast<double>(whole), "all-gather to save",
+                         Recorder::compute_stream());
+    recorder_.wait_stream(down_, Recorder::compute_stream());
+    if (is_rank_0()) collected_.push_back(download(whole, category));
+    if (partitioned_again) {
+      recorder_.wait_stream(Recorder::compute_stream(), down_);
+      recorder_.collective(CollectiveKind::broadcast, static_cast<double>(whole), "broadcast from rank 0",
+                           Recorder::compute_stream());
+    }
+    recorder_.release(gathered);
+  }
+
+  void write_collected(Category category) {
+    for (const TensorId tensor : collected_) write(recorder_.bytes_of(tensor), category);
+    for (const TensorId tensor : collected_) recorder_.release(tensor);
+    collected_.clear();
+  }
+
+  void write(std::int64_t bytes, Category category) {
+    recorder_.count_saved(static_cast<double>(bytes));
+    if (!recorder_.has_storage()) return;
+    recorder_.allocate_host(Pool::storage, category, bytes, "checkpoint file");
+    recorder_.synchronize(
+        recorder_.storage(StorageAccess::write, static_cast<double>(bytes), "write checkpoint", down_));
+  }
+
+  const Request& request_;
+  const Architecture& architecture_;
+  Recorder& recorder_;
+  StreamId down_;
+  std::vector<TensorId> collected_;
+};
+
+void save_zero(Saver& saver, const Request& request) {
+  const bool stage3 = request.kind == StrategyKind::zero3;
+  if (request.save == SaveKind::gathered_16bit) {
+    if (stage3) {
+      saver.gather_partitions();
+    } else if (saver.is_rank_0()) {
+      saver.write_own(Category::weights);
+    }
+    return;
+  }
+  const bool weights_are_master = stage3 && !zero_sizes(request.precision).stage3_master;
+  if (weights_are_master || (!stage3 && saver.is_rank_0())) saver.write_own(Category::weights);
+  saver.write_own(Category::master_weights);
+  saver.write_own(Category::optimizer);
+}
+
+void save_fsdp(Saver& saver, const Request& request) {
+  if (request.save == SaveKind::sharded) {
+    saver.write_own(Category::weights);
+    saver.write_own(Category::optimizer);
+    return;
+  }
+  const DType original = keeps_master_weights(request.precision) ? DType::f32 : weight_type(request.precision);
+  saver.gather_shards(Category::weights, size_of(original), 1);
+  saver.gather_shards(Category::optimizer, size_of(original), 2);
+}
+
+void save_replica(Saver& saver) {
+  if (!saver.is_rank_0()) return;
+  for (const Category category : {Category::weights, Category::master_weights, Category::optimizer}) {
+    saver.write_own(category);
+  }
+}
+
+}  // namespace
+
+void check_save(const Request& request) {
+  if (request.save == SaveKind::none) return;
+  const auto refuse = [](const char* what, const char* option, const char* right) {
+    throw InputError(what, std::string("--save ") + option, right);
+  };
+  const Runtime runtime = runtime_of(request.kind);
+  if (request.save == SaveKind::full && runtime == Runtime::deepspeed) {
+    refuse("DeepSpeed writes no full training state: zero_to_fp32.py makes one from the shards afterwards", "full",
+           "sharded, or gathered-16bit for the weights alone");
+  }
+  if (request.save == SaveKind::gathered_16bit && runtime != Runtime::deepspeed) {
+    refuse("only DeepSpeed gathers 16-bit weights to save them", "gathered-16bit",
+           runtime == Runtime::fsdp ? "sharded or full" : "full");
+  }
+  if (request.save == SaveKind::sharded && runtime == Runtime::replicas) {
+    refuse("every rank holds everything: there are no shards to save", "sharded", "full");
+  }
+}
+
+void record_save(const StrategyContext& context) {
+  const Request& request = context.request;
+  if (request.save == SaveKind::none) return;
+  context.recorder.mark(Phase::save, -1, "save");
+  context.recorder.barrier();
+  Saver saver(context);
+  switch (runtime_of(request.kind)) {
+    case Runtime::replicas:
+      save_replica(saver);
+      break;
+    case Runtime::deepspeed:
+      save_zero(saver, request);
+      break;
+    case Runtime::fsdp:
+      save_fsdp(saver, request);
+      break;
+  }
+  context.recorder.synchronize_device();
+}
+
+}  // namespace shardsim
