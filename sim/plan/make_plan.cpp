@@ -3,12 +3,9 @@
 #include <algorithm>
 
 #include "sim/plan/autograd.hpp"
-<<<<<<< HEAD
-#include "sim/plan/runtime_defaults.hpp"
-=======
 #include "sim/plan/load.hpp"
+#include "sim/plan/runtime_defaults.hpp"
 #include "sim/plan/save.hpp"
->>>>>>> main
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {

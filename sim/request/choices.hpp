@@ -54,7 +54,8 @@ inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fus
 inline constexpr std::array save_choices = {Choice<SaveKind>{"none", SaveKind::none},
                                             Choice<SaveKind>{"sharded", SaveKind::sharded},
                                             Choice<SaveKind>{"full", SaveKind::full},
-                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit}};
+                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
+                                            Choice<SaveKind>{"adapter", SaveKind::adapter}};
 inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
                                               Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
                                               Choice<Format>{"markdown", Format::markdown}};

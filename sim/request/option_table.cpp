@@ -31,7 +31,7 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
     OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
     OptionSpec{"Strategy", "save", 0, "KIND",
-               "also simulate the checkpoint that follows the step: none, sharded, full or gathered-16bit [none]"},
+               "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},

@@ -82,7 +82,6 @@ void refuse_waiting_value(std::string_view option, const OptionText& text, std::
                        (option == "implementation" && text.value == "megatron") ||
                        (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
                                              names_a_file(text.value))) ||
-                       (option == "save" && text.value == "adapter") ||
                        (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }

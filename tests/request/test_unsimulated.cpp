@@ -22,7 +22,6 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--peft", {"dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
       {"--compile", {"on", "yes"}},
       {"--allocator", {"expandable"}},
-      {"--save", {"adapter"}},
       {"--checkpointing", {"selective", "every:2"}},
       {"--implementation", {"megatron"}},
       {"--format", {"html"}},
