@@ -57,6 +57,11 @@ class Loader {
 
   void zero3() {
     const ZeroSizes sizes = zero_sizes(request_.precision);
+    if (request_.offload.parameters_on_nvme) {  // each partition goes to the drives as it is made
+      passing(largest_module() * sizes.weight, "module before it is partitioned");
+      strategy_.initialise();
+      return;
+    }
     const bool on_host = request_.offload.parameters;
     std::vector<TensorId> partitions;
     std::int64_t total = 0;

@@ -102,6 +102,7 @@ void ParameterCoordinator::prefetch(ModuleId id) {
   std::int64_t taken = 0;
   std::vector<ParameterId> ahead;
   while (next_use_ < uses_.size() && taken < room) {
+    if (drives_ && drives_->is_away(uses_[next_use_].parameter)) break;
     const Use& use = uses_[next_use_++];
     const std::size_t p = use.parameter.index();
     latest_[p] = std::max(latest_[p], use.visit);
@@ -112,6 +113,28 @@ void ParameterCoordinator::prefetch(ModuleId id) {
   }
   for (const ParameterId p : ahead) queued_[p.index()] = false;
   gather(ahead);
+  if (drives_) read_ahead();
+}
+
+// __prefetch_nvme_param_partitions: from the head of the queue on, until twice the elements in flight were looked at or
+// the buffers are spoken for.
+void ParameterCoordinator::read_ahead() {
+  std::int64_t in_flight = 0;
+  for (std::size_t i = 0; i < status_.size(); ++i) {
+    if (status_[i] == Status::in_flight) in_flight += numel(ParameterId(i));
+  }
+  const std::size_t buffers = drives_->free_buffers();
+  std::int64_t considered = 0;
+  std::vector<ParameterId> wanted;
+  for (std::size_t u = next_use_; u < uses_.size(); ++u) {
+    const ParameterId p = uses_[u].parameter;
+    if (!drives_->holds(p)) continue;
+    if (considered > 2 * in_flight || wanted.size() >= buffers) break;
+    const bool known = std::find(wanted.begin(), wanted.end(), p) != wanted.end();
+    if (drives_->is_away(p) && !known) wanted.push_back(p);
+    considered += numel(p);
+  }
+  drives_->read_ahead(wanted);
 }
 
 // Used again soon: within max_reuse_distance elements of the trace from here.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,10 +20,10 @@ struct CoordinatorConfig {
   std::int64_t persistence_threshold = 100'000;
 };
 
-/// The algorithm of deepspeed/runtime/zero/partitioned_param_coordinator.py (deepspeedai/DeepSpeed edaa72212). A forward
-/// pass and its backward are one micro-step. The first one records the order of module visits and gathers on demand; from
-/// the second on, every fetch also prefetches ahead of the trace until `max_live_parameters` are gathered, and a release
-/// keeps what is used again within `max_reuse_distance` or was already passed by the prefetch.
+/// The algorithm of deepspeed/runtime/zero/partitioned_param_coordinator.py (deepspeedai/DeepSpeed edaa72212). A
+/// forward pass and its backward are one micro-step. The first one records the order of module visits and gathers on
+/// demand; from the second on, every fetch also prefetches ahead of the trace until `max_live_parameters` are gathered,
+/// and a release keeps what is used again within `max_reuse_distance` or was already passed by the prefetch.
 class ParameterCoordinator {
  public:
   using Parameters = std::span<const ParameterId>;
@@ -35,7 +36,17 @@ class ParameterCoordinator {
     std::function<void()> fetched;  ///< all of a module's parameters are there; prefetching comes after
   };
 
+  /// Partitions on drives: gathering ahead stops at the first that is away; reading ahead follows it.
+  struct Drives {
+    std::function<bool(ParameterId)> holds;    ///< it lives on the drives
+    std::function<bool(ParameterId)> is_away;  ///< and nothing has asked for it yet
+    std::function<std::size_t()> free_buffers;
+    std::function<void(Parameters)> read_ahead;
+  };
+
   ParameterCoordinator(const Architecture& architecture, const CoordinatorConfig& config, Actions actions);
+
+  void swap_from_drives(Drives drives) { drives_ = std::move(drives); }
 
   void begin_micro_step();
   void fetch(ModuleId module);
@@ -59,6 +70,7 @@ class ParameterCoordinator {
 
   void gather(Parameters parameters);
   void prefetch(ModuleId module);
+  void read_ahead();
   void partition(ParameterId parameter);
   bool is_kept(ParameterId parameter) const;
   const std::vector<ParameterId>& parameters_of(ModuleId module) const { return parameters_[module.index()]; }
@@ -67,18 +79,19 @@ class ParameterCoordinator {
   const Architecture& architecture_;
   CoordinatorConfig config_;
   Actions actions_;
+  std::optional<Drives> drives_;
   Mode mode_ = Mode::invalid;
-  std::vector<ModuleId> order_;         ///< module visits of the recorded micro-step
-  std::vector<Use> uses_;               ///< (parameter, visit) in visit order
-  std::size_t next_use_ = 0;            ///< head of the prefetch queue, an index into uses_
+  std::vector<ModuleId> order_;  ///< module visits of the recorded micro-step
+  std::vector<Use> uses_;        ///< (parameter, visit) in visit order
+  std::size_t next_use_ = 0;     ///< head of the prefetch queue, an index into uses_
   std::int64_t visit_ = 0;
-  std::int64_t gathered_ = 0;           ///< what DeepSpeed counts as available: persistent ones included
+  std::int64_t gathered_ = 0;  ///< what DeepSpeed counts as available: persistent ones included
   std::int64_t live_ = 0;
   std::vector<std::vector<ParameterId>> parameters_;  ///< by module, the partitioned ones: quantized ones never are
   std::vector<bool> persistent_;
   std::vector<Status> status_;
-  std::vector<std::int64_t> latest_;    ///< last visit for which the queue has passed this parameter
-  std::vector<std::int32_t> active_;    ///< modules that use it right now
+  std::vector<std::int64_t> latest_;  ///< last visit for which the queue has passed this parameter
+  std::vector<std::int32_t> active_;  ///< modules that use it right now
   std::vector<bool> queued_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -113,6 +114,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
                               std::vector<std::string>& assumptions) {
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
   check_save(request);
+  check_nvme(request, topology, architecture, assumptions);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
     throw InputError(
         fmt::format("{} micro-steps of {} layers are too many to simulate one by one", request.grad_accum,

@@ -112,8 +112,11 @@ class Saver {
   void collect(std::int64_t shard, bool on_host, Category category, bool partitioned_again) {
     const std::int64_t whole = shard * recorder_.world();
     if (on_host) {
+      const bool on_drives = request_.offload.parameters_on_nvme;
+      const auto bytes = static_cast<double>(shard);
+      if (on_drives) recorder_.synchronize(recorder_.storage(StorageAccess::read, bytes, "read shard", down_));
       const TensorId uploaded = recorder_.allocate(Category::buffers, shard, "uploaded shard");
-      recorder_.copy(Direction::to_device, static_cast<double>(shard), *request_.pin_memory, "upload shard", down_);
+      recorder_.copy(Direction::to_device, bytes, *request_.pin_memory && !on_drives, "upload shard", down_);
       recorder_.release(uploaded);
     }
     const TensorId gathered = recorder_.allocate(Category::gathered, whole, "gathered to save");

@@ -11,11 +11,13 @@
 namespace shardsim {
 namespace {
 
-// Of the links that this program's last-step transfers of one kind use, the one whose capacity they fill most.
-const PlanLink* busiest_link(const Plan& plan, const Program& program, const Outcome& outcome, TaskKind kind) {
+// Of the links that this program's last-step transfers of these kinds use, the one whose capacity they fill most.
+const PlanLink* busiest_link(const Plan& plan, const Program& program, const Outcome& outcome,
+                             std::initializer_list<TaskKind> kinds) {
   std::set<std::uint32_t> used;
   for (const Task& task : program.tasks) {
-    if (task.kind != kind || task.step + 1 != plan.steps || task.phase == Phase::save || !task.transfer.valid()) continue;
+    if (std::find(kinds.begin(), kinds.end(), task.kind) == kinds.end()) continue;
+    if (task.step + 1 != plan.steps || task.phase == Phase::save || !task.transfer.valid()) continue;
     const Transfer& transfer = plan.transfers[task.transfer.index()];
     for (std::uint32_t u = transfer.uses_begin; u < transfer.uses_end; ++u) used.insert(plan.uses[u].link);
   }
@@ -69,17 +71,19 @@ Bottleneck find_bottleneck(const Plan& plan, const Program& program, const Outco
     found.why = "the GPU's own kernels take most of the step; transfers mostly hide behind them";
   });
   consider(parts.communication, [&] {
-    const PlanLink* link = busiest_link(plan, program, outcome, TaskKind::collective);
+    const PlanLink* link = busiest_link(plan, program, outcome, {TaskKind::collective});
     found.resource = name_of_link(link);
     found.why = link == nullptr ? "collectives are so small that their latency dominates"
                                 : fmt::format("collectives over {} at {:.1f} GB/s are not hidden by compute", link->id,
                                               link->capacity / 1e9);
   });
   consider(parts.transfer, [&] {
-    const PlanLink* link = busiest_link(plan, program, outcome, TaskKind::copy);
+    const PlanLink* link = busiest_link(plan, program, outcome, {TaskKind::copy, TaskKind::storage_io});
     found.resource = name_of_link(link);
-    found.why = link == nullptr
-                    ? "copies to and from the host are so small that their latency dominates"
+    found.why = link == nullptr ? "copies to and from the host are so small that their latency dominates"
+                : static_cast<LinkKind>(link->kind) == LinkKind::nvme
+                    ? fmt::format("reads and writes of the drives over {} at {:.1f} GB/s are not hidden by compute",
+                                  link->id, link->capacity / 1e9)
                     : fmt::format("copies between GPU and host over {} at {:.1f} GB/s are not hidden by compute",
                                   link->id, link->capacity / 1e9);
   });

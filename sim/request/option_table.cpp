@@ -23,7 +23,7 @@ constexpr std::array table = {
 
     OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
                "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op; most with -offload, -offload-optimizer or "
-               "-offload-param (required)"},
+               "-offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
     OptionSpec{"Strategy", "precision", 0, "PRECISION",
                "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},

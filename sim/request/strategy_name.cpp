@@ -30,11 +30,13 @@ constexpr std::array bases = {
 };
 constexpr std::array waiting_bases = {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "device-map"};
 
-enum class Suffix { none, offload, offload_optimizer, offload_param, nvme };
+enum class Suffix { none, offload, offload_optimizer, offload_param, nvme, nvme_optimizer, nvme_param };
 // The longest first: "-offload" ends no other, but "-offload-param" must not be read as a base "...-offload".
-constexpr std::array<std::pair<std::string_view, Suffix>, 4> suffixes = {
+constexpr std::array<std::pair<std::string_view, Suffix>, 6> suffixes = {
     {{"-offload-optimizer", Suffix::offload_optimizer},
      {"-offload-param", Suffix::offload_param},
+     {"-nvme-optimizer", Suffix::nvme_optimizer},
+     {"-nvme-param", Suffix::nvme_param},
      {"-offload", Suffix::offload},
      {"-nvme", Suffix::nvme}}};
 
@@ -47,15 +49,24 @@ std::pair<std::string_view, Suffix> split(std::string_view name) {
 
 bool is_fsdp(StrategyKind kind) { return kind == StrategyKind::fsdp || kind == StrategyKind::fsdp_grad_op; }
 
+bool is_nvme(Suffix suffix) {
+  return suffix == Suffix::nvme || suffix == Suffix::nvme_optimizer || suffix == Suffix::nvme_param;
+}
+
 /// Why the runtime has no such offload; empty when it has.
 std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return "";
   if (kind == StrategyKind::single || kind == StrategyKind::ddp) return "it keeps every state on the device";
   const bool stage1or2 = kind == StrategyKind::zero1 || kind == StrategyKind::zero2;
+  if (stage1or2 && is_nvme(suffix)) {
+    return "DeepSpeed offloads to drives under ZeRO-3 only; stages 1 and 2 put the optimizer into CPU memory all the "
+           "same";
+  }
   if (stage1or2 && suffix == Suffix::offload_param) return "DeepSpeed offloads parameters under ZeRO-3 only";
   if (is_fsdp(kind) && suffix == Suffix::offload_optimizer) {
     return "FSDP2 offloads parameters, gradients and optimizer together";
   }
+  if (is_fsdp(kind) && is_nvme(suffix)) return "FSDP offloads to CPU memory only";
   return "";
 }
 
@@ -63,6 +74,13 @@ Offload offload_of(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return {};
   // CPUOffloadPolicy of FSDP2 moves all three states, whichever name asks for it.
   if (is_fsdp(kind)) return {.optimizer = true, .parameters = true};
+  // Parameters on drives leave the optimizer in CPU memory.
+  if (is_nvme(suffix)) {
+    return {.optimizer = true,
+            .parameters = suffix != Suffix::nvme_optimizer,
+            .optimizer_on_nvme = suffix != Suffix::nvme_param,
+            .parameters_on_nvme = suffix != Suffix::nvme_optimizer};
+  }
   return {.optimizer = suffix != Suffix::offload_param,
           .parameters = suffix == Suffix::offload_param || (suffix == Suffix::offload && kind == StrategyKind::zero3)};
 }
@@ -84,7 +102,6 @@ StrategyChoice parse_strategy(const OptionText& text) {
         fmt::format("{} {}", text.where, text.value),
         is_fsdp(base->kind) ? fmt::format("{}-offload", name) : "zero2-offload, zero3-offload or fsdp-offload");
   }
-  if (suffix == Suffix::nvme) throw_not_simulated(text, fmt::format("{0}, {0}-offload", name));
   return {base->kind, offload_of(base->kind, suffix)};
 }
 
@@ -93,7 +110,7 @@ std::vector<std::string> strategy_names() {
   for (const Base& base : bases) {
     names.emplace_back(base.name);
     for (const auto& [ending, suffix] : suffixes) {
-      if (suffix == Suffix::nvme || !reason_against(base.kind, suffix).empty()) continue;
+      if (!reason_against(base.kind, suffix).empty()) continue;
       names.push_back(fmt::format("{}{}", base.name, ending));
     }
   }
@@ -106,6 +123,11 @@ std::string describe_strategy(std::string_view name) {
   const auto base = std::find_if(bases.begin(), bases.end(), [&](const Base& b) { return b.kind == choice.kind; });
   std::string text(base->summary);
   if (is_fsdp(choice.kind) && choice.offload.any()) return text + "; parameters, gradients and optimizer in CPU memory";
+  if (choice.offload.on_nvme()) {
+    const bool optimizer = choice.offload.optimizer_on_nvme;
+    if (optimizer && choice.offload.parameters_on_nvme) return text + "; optimizer and parameters on drives";
+    return text + (optimizer ? "; optimizer on drives" : "; parameters on drives, optimizer in CPU memory");
+  }
   if (choice.offload.optimizer && choice.offload.parameters) return text + "; optimizer and parameters in CPU memory";
   if (choice.offload.optimizer) return text + "; optimizer in CPU memory";
   if (choice.offload.parameters) return text + "; parameters in CPU memory";

@@ -30,6 +30,9 @@ const std::vector<Expected> names = {
     {"zero3-offload", StrategyKind::zero3, true, true},
     {"zero3-offload-optimizer", StrategyKind::zero3, true, false},
     {"zero3-offload-param", StrategyKind::zero3, false, true},
+    {"zero3-nvme", StrategyKind::zero3, true, true},
+    {"zero3-nvme-optimizer", StrategyKind::zero3, true, false},
+    {"zero3-nvme-param", StrategyKind::zero3, true, true},
     {"fsdp", StrategyKind::fsdp, false, false},
     {"fsdp-offload", StrategyKind::fsdp, true, true},
     {"fsdp-offload-param", StrategyKind::fsdp, true, true},
@@ -55,6 +58,14 @@ TEST_CASE("every strategy name parses to its algorithm and offload") {
   }
 }
 
+TEST_CASE("what -nvme puts on drives") {
+  const auto offload = [](const char* name) { return parse_strategy({name, "--strategy"}).offload; };
+  CHECK_FALSE(offload("zero3-offload").on_nvme());
+  CHECK((offload("zero3-nvme").optimizer_on_nvme && offload("zero3-nvme").parameters_on_nvme));
+  CHECK((offload("zero3-nvme-optimizer").optimizer_on_nvme && !offload("zero3-nvme-optimizer").parameters_on_nvme));
+  CHECK((!offload("zero3-nvme-param").optimizer_on_nvme && offload("zero3-nvme-param").parameters_on_nvme));
+}
+
 TEST_CASE("strategy_names are exactly the names that parse, sorted") {
   std::vector<std::string> expected;
   for (const Expected& each : names) expected.push_back(each.name);
@@ -69,6 +80,8 @@ TEST_CASE("an offload that the runtime lacks is refused with the reason") {
   for (const std::string name : {"zero1-offload-param", "zero2-offload-param"}) {
     CHECK_THAT(refusal_of(name), Contains("DeepSpeed offloads parameters under ZeRO-3 only"));
   }
+  CHECK_THAT(refusal_of("zero2-nvme"), Contains("under ZeRO-3 only"));
+  CHECK_THAT(refusal_of("fsdp-nvme"), Contains("CPU memory only"));
   CHECK_THAT(
       refusal_of("fsdp-offload-optimizer"),
       Contains("FSDP2 offloads parameters, gradients and optimizer together") && Contains("expected fsdp-offload"));

@@ -4,15 +4,17 @@
 // Every module's hooks fetch and release through the coordinator, gathers run on the all-gather stream; gradients are
 // copied into one bucket and reduce-scattered on the reduction stream; each micro-step ends with the host waiting for it.
 // The step releases all parameters, takes norms, then goes sub-group by sub-group. With offload the optimizer's states
-// (and the parameters' partitions) live in host memory.
+// (and the parameters' partitions) live in host memory, or pass through it from and to drives.
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
 #include "sim/plan/adamw.hpp"
 #include "sim/plan/deepspeed.hpp"
+#include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/parameter_coordinator.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -34,9 +36,10 @@ class Zero3 : public Strategy {
         states_(architecture_.parameters.size()),
         coordinator_(architecture_, CoordinatorConfig{},
                      {[this](ParameterCoordinator::Parameters p) { gather(p); }, [this](ParameterId p) { await(p); },
-                      [this](ParameterId p) { recorder_.reset(states_[p.index()].weight); },
+                      [this](ParameterId p) { partition(p); },
                       [this] { recorder_.wait_stream(Recorder::compute_stream(), all_gather_); }}) {
     make_sub_groups();
+    if (request_.offload.on_nvme()) make_swaps();
   }
 
   void initialise() override {
@@ -44,10 +47,17 @@ class Zero3 : public Strategy {
     for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
       std::int64_t elements = 0;
       for (const ParameterId p : group) elements += partition_of(p);
-      place(request_.offload.parameters, pinned_pool(), Category::weights, elements * sizes_.weight, "weight partition");
+      if (!parameter_swap_) {
+        place(request_.offload.parameters, pinned_pool(), Category::weights, elements * sizes_.weight,
+              "weight partition");
+      }
       place(request_.offload.optimizer, pinned_pool(), Category::gradients, elements * sizes_.weight, "grad partition");
     }
-    for (const SubGroup& group : sub_groups_) {
+    if (parameter_swap_) parameter_swap_->initialise(pinned_pool());
+    if (optimizer_swap_) optimizer_swap_->initialise();
+    for (std::size_t i = 0; i < sub_groups_.size(); ++i) {
+      const SubGroup& group = sub_groups_[i];
+      if (is_swapped(i)) continue;
       if (sizes_.stage3_master) {
         place(request_.offload.optimizer, Pool::pageable, Category::master_weights, group.elements * sizes_.master,
               "master partition");
@@ -94,7 +104,9 @@ class Zero3 : public Strategy {
   void optimizer_step() override {
     coordinator_.release_all();
     norms();
+    if (optimizer_swap_) optimizer_swap_->begin_step();
     for (std::size_t i = 0; i < sub_groups_.size(); ++i) step_sub_group(i);
+    if (optimizer_swap_) optimizer_swap_->end_step();
     gather_persistent();
     coordinator_.mark_persistent_available();
   }
@@ -166,6 +178,33 @@ class Zero3 : public Strategy {
     adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32, std::move(elements));
   }
 
+  void make_swaps() {
+    std::vector<std::vector<ParameterId>> parameters;
+    std::vector<std::int64_t> elements;
+    sub_group_of_.resize(architecture_.parameters.size());
+    for (const SubGroup& group : sub_groups_) {
+      for (const ParameterId p : group.parameters) sub_group_of_[p.index()] = parameters.size();
+      parameters.push_back(group.parameters);
+      elements.push_back(group.elements);
+    }
+    if (request_.offload.optimizer_on_nvme) optimizer_swap_.emplace(recorder_, request_.zero, sizes_, elements);
+    if (!request_.offload.parameters_on_nvme) return;
+    parameter_swap_.emplace(recorder_, request_.zero, sizes_, architecture_, parameters);
+    coordinator_.swap_from_drives({[this](ParameterId p) { return parameter_swap_->on_drives(p); },
+                                   [this](ParameterId p) { return parameter_swap_->is_away(p); },
+                                   [this] { return parameter_swap_->free_buffers(); },
+                                   [this](ParameterCoordinator::Parameters p) { parameter_swap_->read_ahead(p); }});
+  }
+
+  /// True where a sub-group's optimizer states lie on drives.
+  bool is_swapped(std::size_t sub_group) const { return optimizer_swap_ && optimizer_swap_->holds(sub_group); }
+  bool is_on_drives(ParameterId p) const { return parameter_swap_ && parameter_swap_->on_drives(p); }
+
+  void partition(ParameterId p) {
+    recorder_.reset(states_[p.index()].weight);
+    if (is_on_drives(p)) parameter_swap_->release(p);
+  }
+
   void fetch(ModuleId module) {
     recorder_.spend(HookTimes{}.zero3_hook);
     coordinator_.fetch(module);
@@ -186,8 +225,10 @@ class Zero3 : public Strategy {
     for (const ParameterId p : parameters) states_[p.index()].bucket = buckets_.size() - 1;
     if (recorder_.world() == 1) {
       for (const ParameterId p : parameters) {
+        if (is_on_drives(p)) parameter_swap_->require(p);
         states_[p.index()].weight = recorder_.allocate(Category::gathered, padded_bytes(p), "parameter", all_gather_);
-        bucket.done = recorder_.copy(Direction::to_device, static_cast<double>(padded_bytes(p)), pinned_, "upload parameter", all_gather_);
+        bucket.done = recorder_.copy(Direction::to_device, static_cast<double>(padded_bytes(p)),
+                                     pinned_ && !is_on_drives(p), "upload parameter", all_gather_);
       }
       bucket.rebuilt = true;
       return;
@@ -205,12 +246,14 @@ class Zero3 : public Strategy {
     bucket.done = recorder_.record(all_gather_);
   }
 
-  // offload_param: `ds_tensor.to(device)` blocks the host.
+  // offload_param: `ds_tensor.to(device)` blocks the host. Swap buffers are locked, but not registered with CUDA.
   void upload_partition(ParameterId p) {
     if (!request_.offload.parameters) return;
+    if (is_on_drives(p)) parameter_swap_->require(p);
     const std::int64_t bytes = partition_of(p) * sizes_.weight;
     const TensorId uploaded = recorder_.allocate(Category::buffers, bytes, "uploaded partition", all_gather_);
-    recorder_.synchronize(recorder_.copy(Direction::to_device, static_cast<double>(bytes), pinned_, "upload partition", all_gather_));
+    recorder_.synchronize(recorder_.copy(Direction::to_device, static_cast<double>(bytes), pinned_ && !is_on_drives(p),
+                                         "upload partition", all_gather_));
     recorder_.release(uploaded);
   }
 
@@ -265,6 +308,10 @@ class Zero3 : public Strategy {
       recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(total), "reduce-scatter", reduce_);
     }
     for (const Pending& pending : bucket_) partition_gradient(pending.parameter);
+    for (const auto& [parameter, cast] : leaving_) {
+      optimizer_swap_->write_gradient(partition_of(parameter), cast, reduce_);
+    }
+    leaving_.clear();
     recorder_.reset(interleaved);
     for (Pending& pending : bucket_) recorder_.reset(pending.gradient);
     reduce_events_.push_back(recorder_.record(reduce_));
@@ -298,8 +345,12 @@ class Zero3 : public Strategy {
       recorder_.release(wide);
       const TensorId cast = recorder_.allocate(Category::buffers, sizes_.master * elements, "fp32 grad", reduce_);
       recorder_.elementwise(static_cast<double>(bytes + sizes_.master * elements), "cast grad", reduce_);
-      copy(Direction::to_host, sizes_.master * elements, "download fp32 grad");
-      recorder_.release(cast);
+      if (optimizer_swap_ && is_swapped(sub_group_of_[p.index()])) {
+        leaving_.emplace_back(p, cast);  // with all others of the bucket
+      } else {
+        copy(Direction::to_host, sizes_.master * elements, "download fp32 grad");
+        recorder_.release(cast);
+      }
     }
     recorder_.release(on_device);
   }
@@ -344,12 +395,18 @@ class Zero3 : public Strategy {
 
   void step_on_host(std::size_t index) {
     const SubGroup& group = sub_groups_[index];
-    if (index >= host_moments_) {
-      host_moments_ = index + 1;
+    const bool swapped = is_swapped(index);
+    if (swapped) optimizer_swap_->swap_in(index);
+    if (!swapped && host_moments_.insert(index).second) {
       recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.elements * sizes_.master, "moments");
     }
     cpu_adam(recorder_, group.elements, cpu_unscale_bytes + cpu_downcast_bytes);
-    if (request_.offload.parameters) return;
+    if (parameter_swap_) parameter_swap_->write(index);
+    if (!request_.offload.parameters) upload_weights(group);
+    if (swapped) optimizer_swap_->swap_out(index);
+  }
+
+  void upload_weights(const SubGroup& group) {
     // A blocking cross-type copy: converted on the CPU into pageable memory, then sent up.
     const std::int64_t bytes = group.elements * sizes_.weight;
     const TensorId staged = recorder_.allocate_host(Pool::pageable, Category::buffers, bytes, "cast weights");
@@ -372,7 +429,11 @@ class Zero3 : public Strategy {
   std::vector<Pending> bucket_;       ///< gradients waiting to be reduced
   std::int64_t bucket_elements_ = 0;
   std::deque<TaskId> reduce_events_;
-  std::size_t host_moments_ = 0;      ///< sub-groups whose moments exist
+  std::set<std::size_t> host_moments_;  ///< sub-groups whose moments exist in host memory
+  std::optional<OptimizerSwap> optimizer_swap_;
+  std::optional<ParameterSwap> parameter_swap_;
+  std::vector<std::size_t> sub_group_of_;                 ///< by parameter, where something is swapped
+  std::vector<std::pair<ParameterId, TensorId>> leaving_; ///< fp32 gradients on their way to the drives
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;
 };
