@@ -24,9 +24,10 @@ struct Peft {
   std::vector<std::string> targets;  ///< module names; {"all-linear"}; empty: PEFT's default for the model family
   std::string target_pattern;        ///< a regular expression over whole module names, in place of `targets`
   double dropout = 0;
-  bool fp32_adapters = true;         ///< PEFT's autocast_adapter_dtype
+  bool fp32_adapters = true;  ///< PEFT's autocast_adapter_dtype
   Quantization quantization = Quantization::nf4_dq;
-  std::optional<bool> kbit_upcast;   ///< prepare_model_for_kbit_training casts what is not quantized to fp32; absent: the runtime's
+  std::optional<bool>
+      kbit_upcast;  ///< prepare_model_for_kbit_training casts what is not quantized to fp32; absent: the runtime's
   std::int64_t virtual_tokens = 20;  ///< prompt tuning
   std::int64_t reduction = 16;       ///< adapter: hidden size over the bottleneck's
 

@@ -22,9 +22,7 @@ Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tenso
     for (const ModuleId wrapper : wrappers) children.push_back(architecture_.module(wrapper).children[n]);
     return children;
   };
-  const auto weight_of = [&](std::size_t n) {
-    return architecture_.module(child(n).front()).parameters.front();
-  };
+  const auto weight_of = [&](std::size_t n) { return architecture_.module(child(n).front()).parameters.front(); };
   const bool quantized = architecture_.parameter(weight_of(base_layer)).quantization.has_value();
   Tensor result = run_linear(child(base_layer), input);
   const DType result_type = result.type;

@@ -118,9 +118,8 @@ Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outpu
   for (const ParameterId id : parameters) {
     if (architecture_.parameter(id).trainable) op.parameters.push_back(id);
   }
-  const bool differentiable = !op.parameters.empty() || std::any_of(inputs.begin(), inputs.end(), [&](const Tensor& t) {
-    return needs_gradient(t);
-  });
+  const bool differentiable = !op.parameters.empty() || std::any_of(inputs.begin(), inputs.end(),
+                                                                    [&](const Tensor& t) { return needs_gradient(t); });
   if (differentiable) {
     for (const Tensor& tensor : saved) op.saved.push_back(tensor.storage);
   } else {

@@ -95,8 +95,8 @@ class GraphBuilder {
   /// A part of `base`.
   Tensor view(const Tensor& base, std::int64_t numel);
   Value& value(const Tensor& tensor) { return graph_.values[tensor.id.index()]; }
-  /// Appends an operator and the step that runs it. The reference holds until the next one is appended. It takes part in
-  /// backward where an input needs a gradient or one of the parameters is trained; else it saves nothing.
+  /// Appends an operator and the step that runs it. The reference holds until the next one is appended. It takes part
+  /// in backward where an input needs a gradient or one of the parameters is trained; else it saves nothing.
   Operator& run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved = {},
                 const std::vector<ParameterId>& parameters = {});
 
@@ -165,7 +165,7 @@ class GraphBuilder {
   GraphOptions options_;
   std::int64_t tokens_;
   DType compute_;
-  DType weights_;   ///< of parameters that have no type of their own
+  DType weights_;  ///< of parameters that have no type of their own
   DType residual_;
   ModuleId module_{0};  ///< the running one; what runs outside of every forward() counts as the root's
   Graph graph_;

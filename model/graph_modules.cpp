@@ -58,8 +58,8 @@ void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t
 }
 
 // A 4-bit weight is expanded to the type of the product before it, in backward again (bitsandbytes
-// autograd/_functions.py, MatMul4Bit). LLM.int8 quantizes the rows of x and writes int32 sums in forward, and expands the
-// weight in backward (MatMul8bitLt).
+// autograd/_functions.py, MatMul4Bit). LLM.int8 quantizes the rows of x and writes int32 sums in forward, and expands
+// the weight in backward (MatMul8bitLt).
 void GraphBuilder::count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
                                         const Tensor& y) {
   const std::int64_t expanded = weight.numel * size_of(x.type);
@@ -216,8 +216,8 @@ Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices
     const DType type = type_of(parameters.front());
     const Tensor result = make(rows * width, type);
     const std::string_view name = local_name(architecture_.module(id));
-    Operator& op = indices ? run(name, {*indices}, {result}, {*indices}, parameters)
-                           : run(name, {}, {result}, {}, parameters);
+    Operator& op =
+        indices ? run(name, {*indices}, {result}, {*indices}, parameters) : run(name, {}, {result}, {}, parameters);
     op.forward.push_back(memory_kernel(type, real(2 * result.bytes())));
     if (!trains(parameters)) {
       // enable_input_require_grads: a hook on the token embedding

@@ -72,6 +72,10 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
     throw InputError("adapters under fp8-mixed are not simulated", "--peft, --precision",
                      "bf16-mixed, fp16-mixed, amp-bf16, bf16 or fp32");
   }
+  if (request.offload.on_nvme()) {
+    throw InputError("adapters over a base on drives are not simulated yet", "--peft, --strategy " + request.strategy,
+                     "zero3-offload, or --peft none");
+  }
   const bool mixed = keeps_master_weights(request.precision);
   if (peft.quantizes() && !mixed && request.precision != Precision::bf16) {
     throw InputError("a quantized base computes in 16 bits", "--precision", "bf16-mixed, fp16-mixed or bf16");

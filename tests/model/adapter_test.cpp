@@ -1,6 +1,6 @@
 // What adapters add: trainable parameters as PEFT counts them, and the bytes that a layer keeps for backward.
-// The per-token formulas were measured with saved-tensor hooks on Hugging Face's Llama block under PEFT (PyTorch 1.13 on
-// a CPU, fused norms and 4-bit products emulated from their sources).
+// The per-token formulas were measured with saved-tensor hooks on Hugging Face's Llama block under PEFT (PyTorch 1.13
+// on a CPU, fused norms and 4-bit products emulated from their sources).
 #include "model/adapter.hpp"
 
 #include <filesystem>
@@ -69,9 +69,9 @@ TEST_CASE("the base is frozen and keeps its parameters under PEFT's names") {
 }
 
 TEST_CASE("targets that name nothing are refused with the names that would do") {
-  CHECK_THROWS_WITH(apply_adapter(zoo("llama-2-7b"), lora(8, {"c_attn"})),
-                    Catch::Contains("no linear module 'c_attn'") && Catch::Contains("gate_proj") &&
-                        Catch::Contains("all-linear"));
+  CHECK_THROWS_WITH(
+      apply_adapter(zoo("llama-2-7b"), lora(8, {"c_attn"})),
+      Catch::Contains("no linear module 'c_attn'") && Catch::Contains("gate_proj") && Catch::Contains("all-linear"));
   CHECK_THROWS_AS(apply_adapter(zoo("llama-2-7b"), lora(8, {"lm_head"})), InputError);
   CHECK_THROWS_WITH(apply_adapter(zoo("phi-3-mini"), lora(8, {})), Catch::Contains("no default targets"));
   Peft pattern = lora(8, {});
@@ -86,12 +86,12 @@ TEST_CASE("quantized weights take the bytes that bitsandbytes allocates") {
     const QuantizedBytes parts = quantized_bytes(kind, 4096, 4096);
     return parts.data + parts.statistics;
   };
-  CHECK(bytes(Quantization::nf4) == 8'388'608 + 4 * 262'144);             // 4.5 bit
+  CHECK(bytes(Quantization::nf4) == 8'388'608 + 4 * 262'144);  // 4.5 bit
   CHECK(bytes(Quantization::fp4) == bytes(Quantization::nf4));
-  CHECK(bytes(Quantization::nf4_dq) == 8'388'608 + 262'144 + 4096 + 4);   // 4.127 bit
+  CHECK(bytes(Quantization::nf4_dq) == 8'388'608 + 262'144 + 4096 + 4);  // 4.127 bit
   CHECK(bytes(Quantization::int8) == 16'777'216 + 4 * 4096);
   CHECK(bytes(Quantization::gptq4) == 8'388'608 + 32 * 4096 * 5 / 2 + 4 * 4096);
-  CHECK(quantized_bytes(Quantization::nf4_dq, 1, 65).data == 33);         // each part is rounded up
+  CHECK(quantized_bytes(Quantization::nf4_dq, 1, 65).data == 33);  // each part is rounded up
   CHECK(quantized_bytes(Quantization::nf4_dq, 1, 65).statistics == 2 + 4 + 4);
 }
 

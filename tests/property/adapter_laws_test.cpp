@@ -8,8 +8,8 @@ using namespace shardsim;
 
 namespace {
 
-const std::vector<std::string> strategies{"single", "ddp",  "zero1",        "zero2",        "zero2-offload", "zero3",
-                                          "zero3-offload", "fsdp", "fsdp-grad-op", "fsdp-offload"};
+const std::vector<std::string> strategies{"single", "ddp",           "zero1", "zero2",        "zero2-offload",
+                                          "zero3",  "zero3-offload", "fsdp",  "fsdp-grad-op", "fsdp-offload"};
 
 Report simulated(const std::string& machine, const std::string& strategy, std::vector<std::string> more) {
   more.insert(more.begin(), {"--topology", machine, "--strategy", strategy});
@@ -55,10 +55,9 @@ TEST_CASE("adapters leave nothing behind from step to step, checkpointed or not"
         for (const std::string precision : {"bf16-mixed", "bf16", "amp-bf16"}) {
           if (peft == "qlora" && precision == "amp-bf16") continue;
           INFO(strategy << " " << peft << " " << checkpointing << " " << precision);
-          const auto planned =
-              test::plan({"--topology", machine_for(strategy), "--strategy", strategy, "--model", "smollm2-135m",
-                          "--seq-len", "256", "--peft", peft, "--lora-targets", "all-linear", "--checkpointing",
-                          checkpointing, "--precision", precision});
+          const auto planned = test::plan({"--topology", machine_for(strategy), "--strategy", strategy, "--model",
+                                           "smollm2-135m", "--seq-len", "256", "--peft", peft, "--lora-targets",
+                                           "all-linear", "--checkpointing", checkpointing, "--precision", precision});
           const Program& program = planned.run.plan.programs.front();
           std::int64_t live = 0;
           for (const Instruction& instruction : program.instructions) {
@@ -76,8 +75,8 @@ TEST_CASE("adapters leave nothing behind from step to step, checkpointed or not"
 }
 
 TEST_CASE("only adapters are reduced: their bytes pass through DDP's all-reduce, twice what a rank holds of them") {
-  const Report report = simulated("2xA100", "ddp", {"--model", "llama-2-7b", "--peft", "lora", "--lora-rank", "8",
-                                                    "--seq-len", "512"});
+  const Report report =
+      simulated("2xA100", "ddp", {"--model", "llama-2-7b", "--peft", "lora", "--lora-rank", "8", "--seq-len", "512"});
   CHECK(report.model.trainable_parameters == 4'194'304);
   double most = 0;
   for (const LinkReport& link : report.links) {
@@ -89,8 +88,9 @@ TEST_CASE("only adapters are reduced: their bytes pass through DDP's all-reduce,
 
 TEST_CASE("7B under QLoRA fits cards of 12 to 24 GB") {
   for (const std::string model : {"llama-2-7b", "mistral-7b"}) {
-    const Report report = simulated("1xRTX-4090", "single", {"--model", model, "--peft", "qlora", "--lora-targets",
-                                                             "all-linear", "--seq-len", "1024", "--checkpointing", "full"});
+    const Report report = simulated("1xRTX-4090", "single",
+                                    {"--model", model, "--peft", "qlora", "--lora-targets", "all-linear", "--seq-len",
+                                     "1024", "--checkpointing", "full"});
     CHECK(report.fits);
     CHECK(peak(report) < std::int64_t{12} << 30);
     CHECK(peak(report) > std::int64_t{5} << 30);
@@ -98,17 +98,18 @@ TEST_CASE("7B under QLoRA fits cards of 12 to 24 GB") {
 }
 
 TEST_CASE("65B under QLoRA fits one card of 48 GB") {
-  const Report report = simulated("1xRTX-A6000", "single", {"--model", "llama-65b", "--peft", "qlora", "--lora-targets",
-                                                            "all-linear", "--seq-len", "512", "--checkpointing", "full"});
+  const Report report = simulated("1xRTX-A6000", "single",
+                                  {"--model", "llama-65b", "--peft", "qlora", "--lora-targets", "all-linear",
+                                   "--seq-len", "512", "--checkpointing", "full"});
   CHECK(report.fits);
   CHECK(report.model.trainable_parameters == 199'884'800);  // 80 layers x 16 x (4 x 2 x 8192 + 3 x (8192 + 22016))
 }
 
 TEST_CASE("a quantized base is whole on every rank but under FSDP") {
   const auto weights = [](const std::string& strategy) {
-    const Report report = simulated("4xA100", strategy, {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "256",
-                                                         "--kbit-upcast", strategy == "ddp" ? "on" : "off",
-                                                         "--checkpointing", "full"});
+    const Report report = simulated("4xA100", strategy,
+                                    {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "256", "--kbit-upcast",
+                                     strategy == "ddp" ? "on" : "off", "--checkpointing", "full"});
     for (const auto& [category, bytes] : report.devices.front().at_peak) {
       if (category == Category::weights) return static_cast<double>(bytes);
     }
@@ -125,8 +126,9 @@ TEST_CASE("a quantized base is whole on every rank but under FSDP") {
 TEST_CASE("saving the adapter writes what is trained and nothing else") {
   for (const std::string strategy : {"ddp", "zero2", "zero3", "fsdp"}) {
     INFO(strategy);
-    const Report report = simulated("4xA100", strategy, {"--model", "llama-2-7b", "--peft", "lora", "--lora-rank", "8",
-                                                         "--seq-len", "256", "--save", "adapter"});
+    const Report report = simulated(
+        "4xA100", strategy,
+        {"--model", "llama-2-7b", "--peft", "lora", "--lora-rank", "8", "--seq-len", "256", "--save", "adapter"});
     CHECK(report.fits);
   }
   CHECK_THROWS_WITH(simulated("4xA100", "ddp", {"--save", "adapter"}), Catch::Contains("no adapter to save"));
@@ -139,5 +141,6 @@ TEST_CASE("what a runtime does not do with adapters is refused by name") {
   refused("ddp", {"--peft", "lora", "--precision", "fp8-mixed"}, "fp8-mixed are not simulated");
   refused("ddp", {"--peft", "qlora", "--precision", "fp32"}, "computes in 16 bits");
   refused("zero2", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
+  refused("zero3-nvme", {"--peft", "lora", "--nvme", "4TB"}, "base on drives");
   refused("fsdp", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
 }
