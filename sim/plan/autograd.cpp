@@ -1,6 +1,7 @@
 #include "sim/plan/autograd.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "model/core/check.hpp"
@@ -13,6 +14,10 @@ Category category_of(const Value& value) { return value.is_logits ? Category::lo
 
 bool is_decoder_layer(const Architecture& architecture, const Module& module) {
   return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
+}
+
+bool is_product(const std::vector<Kernel>& kernels) {
+  return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
 std::int64_t gradient_bytes(const Value& value) {
@@ -69,13 +74,18 @@ void Autograd::find_layers() {
           range.inputs.push_back(input);
         }
       }
-      for (const ValueId output : op.outputs) written_in[output.index()] = static_cast<std::uint32_t>(layer);
+      for (const ValueId output : op.outputs) {
+        written_in[output.index()] = static_cast<std::uint32_t>(layer);
+        range.escaping.push_back(output);
+      }
       if (!op.saved.empty()) {
         range.last_save = i;
         range.last_saves_output = std::any_of(op.saved.begin(), op.saved.end(), [&](ValueId saved) {
           return std::find(op.outputs.begin(), op.outputs.end(), saved) != op.outputs.end();
         });
       }
+    } else if (step.kind == Step::Kind::drop && layer >= 0) {
+      std::erase(layers_[static_cast<std::size_t>(layer)].escaping, ValueId(step.index));
     }
   }
 }
@@ -152,8 +162,12 @@ void Autograd::forward() {
         }
         break;
       }
-      case Step::Kind::run: run_forward(graph_.operators[step.index], layer < 0); break;
-      case Step::Kind::drop: drop(ValueId(step.index)); break;
+      case Step::Kind::run:
+        run_forward(graph_.operators[step.index], layer < 0);
+        break;
+      case Step::Kind::drop:
+        drop(ValueId(step.index));
+        break;
     }
   }
 }
@@ -211,37 +225,43 @@ void Autograd::backward() {
 }
 
 // The layer's forward once more, now keeping what backward needs. Its values get fresh storages; the block input is
-// still there. Hooks fire as in the first forward. The operator that saves last need not run, only save, unless it saves
-// what it computes; what Python still holds when recomputation stops there is dropped at once.
+// still there. Hooks fire as in the first forward. The operator that saves last need not run, only save, unless it
+// saves what it computes; what Python still holds when recomputation stops there is dropped at once, and so is
+// autocast's cache, for recomputation enters a context of its own.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const double before = recorder_.executed_flops();
-  std::vector<ValueId> named;  // what Python holds of the values made here
+  const auto is_in = [](ValueId value, const std::vector<ValueId>& list) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  std::vector<ValueId> held;
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
-      case Step::Kind::enter: strategy_.pre_forward(ModuleId(step.index)); break;
-      case Step::Kind::leave: strategy_.post_forward(ModuleId(step.index)); break;
+      case Step::Kind::enter:
+        strategy_.pre_forward(ModuleId(step.index));
+        break;
+      case Step::Kind::leave:
+        strategy_.post_forward(ModuleId(step.index));
+        break;
       case Step::Kind::run:
-        if (i < range.last_save || (i == range.last_save && range.last_saves_output)) {
+        if (range.reruns(i)) {
           const Operator& op = graph_.operators[step.index];
           run_forward(op, true);
-          named.insert(named.end(), op.outputs.begin(), op.outputs.end());
+          std::copy_if(op.outputs.begin(), op.outputs.end(), std::back_inserter(held),
+                       [&](ValueId output) { return is_in(output, range.escaping); });
         } else if (i == range.last_save) {
           keep_saved(graph_.operators[step.index]);
         }
         break;
       case Step::Kind::drop: {
         const ValueId value(step.index);
-        const bool outside = std::find(range.inputs.begin(), range.inputs.end(), value) != range.inputs.end();
-        if (outside || values_[value.index()].owners == 0) break;
-        drop(value);
-        std::erase(named, value);
+        if (!is_in(value, range.inputs) && values_[value.index()].owners > 0) drop(value);
         break;
       }
     }
   }
-  for (const ValueId value : named) drop(value);  // names that outlive the layer: autocast's copies of weights
+  for (const ValueId value : held) drop(value);
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 
@@ -267,7 +287,8 @@ void Autograd::run_backward(const Operator& op) {
       continue;
     }
     const Value& value = graph_.value(input);
-    gradients_.push_back({recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1});
+    gradients_.push_back(
+        {recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1, is_product(op.backward)});
     outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
   }
   if (!op.passes_gradient) {
@@ -276,12 +297,7 @@ void Autograd::run_backward(const Operator& op) {
     for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
     recorder_.reset(scratch);
   }
-  std::vector<TensorId> fresh;
-  for (const ParameterId parameter : op.parameters) {
-    const Parameter& trained = architecture_.parameter(parameter);
-    const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
-    fresh.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
-  }
+  const std::vector<TensorId> fresh = allocate_parameter_gradients(op);
   for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
 
   for (const ValueId output : op.outputs) {
@@ -290,22 +306,36 @@ void Autograd::run_backward(const Operator& op) {
   }
   for (const ValueId saved : op.saved) drop(saved);
 
-  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
-    const ParameterId parameter = op.parameters[i];
-    TensorId& sum = parameter_gradients_[parameter.index()];
-    if (sum.valid()) {
-      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(sum)), "grad add");
-      recorder_.release(fresh[i]);
-    } else {
-      sum = fresh[i];
-    }
-    if (--parameter_uses_left_[parameter.index()] == 0) {
-      const TensorId complete = sum;
-      sum = TensorId{};
-      strategy_.gradient_ready(parameter, complete);
-    }
-  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
   for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
+}
+
+std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op) {
+  std::vector<TensorId> gradients;
+  for (const ParameterId parameter : op.parameters) {
+    const Parameter& trained = architecture_.parameter(parameter);
+    const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
+    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
+  }
+  return gradients;
+}
+
+void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient) {
+  GradientBuffer& held = parameter_gradients_[parameter.index()];
+  if (!held.storage.valid()) {
+    held = {gradient, 1, is_product(op.weight_backward)};
+  } else {
+    const std::int64_t bytes = recorder_.bytes_of(gradient);
+    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad") : held.storage;
+    recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
+    if (held.is_view) recorder_.release(held.storage);
+    recorder_.release(gradient);
+    held = {sum, 1, false};
+  }
+  if (--parameter_uses_left_[parameter.index()] > 0) return;
+  const TensorId complete = held.storage;
+  held = {};
+  strategy_.gradient_ready(parameter, complete);
 }
 
 void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
@@ -316,9 +346,10 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
     return;
   }
   const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
-  if (gradients_[held].owners > 1) {
-    const TensorId sum = recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
-    gradients_.push_back({sum, 1});
+  if (gradients_[held].owners > 1 || gradients_[held].is_view) {
+    const TensorId sum =
+        recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
+    gradients_.push_back({sum, 1, false});
     recorder_.elementwise(3 * bytes, "grad add");
     release_gradient(held);
     held = static_cast<std::uint32_t>(gradients_.size() - 1);

@@ -154,7 +154,8 @@ void Recorder::barrier() {
 }
 
 TaskId Recorder::storage(StorageAccess access, double bytes, std::string_view text, StreamId stream) {
-  if (phase_ != Phase::save) (access == StorageAccess::read ? program_.storage_read : program_.storage_written) += bytes;
+  if (phase_ != Phase::save)
+    (access == StorageAccess::read ? program_.storage_read : program_.storage_written) += bytes;
   Task task;
   task.kind = TaskKind::storage_io;
   task.stream = stream;

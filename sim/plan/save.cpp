@@ -174,8 +174,7 @@ void save_zero(Saver& saver, const Request& request) {
     return;
   }
   // Stage 3 saves its masters in place of the weights; frozen ones have none and go as they are.
-  const bool own_weights = stage3 && (!zero_sizes(request.precision).stage3_master || request.peft.any());
-  if (own_weights || (!stage3 && saver.is_rank_0())) saver.write_own(Category::weights);
+  if (stage3 ? request.peft.any() : saver.is_rank_0()) saver.write_own(Category::weights);
   saver.write_own(Category::master_weights);
   saver.write_own(Category::optimizer);
 }

@@ -25,7 +25,8 @@ class Counting : public Strategy {
         recorder_(recorder),
         coordinator_(
             architecture, config,
-            {[this](ParameterCoordinator::Parameters p) { count(p); }, [](ParameterId) {}, [](ParameterId) {}, [] {}}) {}
+            {[this](ParameterCoordinator::Parameters p) { count(p); }, [](ParameterId) {}, [](ParameterId) {}, [] {}}) {
+  }
   void initialise() override {}
   void begin_forward(std::int64_t, bool) override {
     now = {};

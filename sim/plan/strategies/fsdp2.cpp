@@ -23,7 +23,8 @@ class Fsdp2 : public Strategy {
       : request_(context.request),
         architecture_(context.architecture),
         recorder_(context.recorder),
-        original_(keeps_master_weights(context.request.precision) ? DType::f32 : weight_type(context.request.precision)),
+        original_(keeps_master_weights(context.request.precision) ? DType::f32
+                                                                  : weight_type(context.request.precision)),
         compute_(gradient_type(context.request.precision)),
         reduce_(*context.request.reduce_dtype),
         offload_(context.request.offload.any()),
@@ -36,10 +37,11 @@ class Fsdp2 : public Strategy {
       units_.emplace_back().shape = std::move(unit);
     }
     unit_of_parameter_.assign(architecture_.parameters.size(), 0);
+    local_elements_.assign(architecture_.parameters.size(), 0);
     for (std::size_t u = 0; u < units_.size(); ++u) {
       for (const FsdpParameter& parameter : units_[u].shape.parameters) {
         unit_of_parameter_[parameter.id.index()] = u;
-        if (parameter.trainable) local_elements_.push_back(parameter.local);
+        if (parameter.trainable) local_elements_[parameter.id.index()] = parameter.local;
       }
     }
   }
@@ -89,7 +91,10 @@ class Fsdp2 : public Strategy {
       if (units_[u].shape.reshard_after_forward) reshard(u);
       forward_order_.push_back(u);
     }
-    if (module == ModuleId(0)) drop_kept_gather();
+    if (module == ModuleId(0)) {
+      wait_for_kept_gather();
+      recorder_.reset(kept_gather_);
+    }
   }
 
   void begin_backward() override { in_backward_ = true; }
@@ -105,7 +110,7 @@ class Fsdp2 : public Strategy {
 
   void post_backward(ModuleId module) override {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      if (units_[u].shape.first == module && module != ModuleId(0)) reduce(u);
+      if (units_[u].shape.first == module && !units_[u].shape.reduces_last) reduce(u);
     }
   }
 
@@ -115,7 +120,7 @@ class Fsdp2 : public Strategy {
 
   void end_backward() override {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      if (!units_[u].gradients.empty() || units_[u].unsharded()) reduce(u);
+      if (units_[u].shape.reduces_last) reduce(u);
     }
     for (const Unit& unit : units_) recorder_.wait(Recorder::compute_stream(), unit.reduced);
     recorder_.reset(reduce_input_);
@@ -143,13 +148,14 @@ class Fsdp2 : public Strategy {
  private:
   struct Unit {
     FsdpUnit shape;
-    TensorId gather_output;          ///< while the all-gather runs and until it is copied out
-    TaskId gathered;                 ///< its all-gather
-    std::vector<TensorId> weights;   ///< unsharded parameters
-    std::vector<TensorId> gradients; ///< unsharded, from autograd
+    bool gathering = false;           ///< from unshard to wait_for_unshard
+    TensorId gather_output;           ///< while the all-gather runs and until it is copied out
+    TaskId gathered;                  ///< its all-gather
+    std::vector<TensorId> weights;    ///< unsharded parameters
+    std::vector<TensorId> gradients;  ///< unsharded, from autograd
     TensorId sharded_gradient;
     std::vector<TensorId> host_gradients;
-    TaskId reduced;                  ///< last task of its reduction
+    TaskId reduced;  ///< last task of its reduction
     bool unsharded() const { return !weights.empty(); }
   };
 
@@ -163,7 +169,9 @@ class Fsdp2 : public Strategy {
   // foreach_all_gather: cast the shards, copy them into their slot of the output, gather in place.
   void unshard(std::size_t index) {
     Unit& unit = units_[index];
-    if (unit.unsharded() || unit.gather_output.valid() || unit.shape.parameters.empty()) return;
+    if (unit.unsharded() || unit.gathering || unit.shape.parameters.empty()) return;
+    unit.gathering = true;
+    if (recorder_.world() == 1) return;
     recorder_.spend(HookTimes{}.fsdp_unshard);
     const std::int64_t shard_bytes = unit.shape.shard_elements() * size_of(compute_);
     std::vector<TensorId> inputs;
@@ -183,7 +191,7 @@ class Fsdp2 : public Strategy {
     recorder_.wait_stream(all_gather_, copy_in_);
     recorder_.collective(CollectiveKind::all_gather, static_cast<double>(shard_bytes * recorder_.world()), "all-gather",
                          all_gather_);
-    unit.gathered = recorder_.world() > 1 ? recorder_.record(all_gather_) : recorder_.record(copy_in_);
+    unit.gathered = recorder_.record(all_gather_);
     for (const TensorId input : inputs) recorder_.release(input);
   }
 
@@ -206,12 +214,16 @@ class Fsdp2 : public Strategy {
     return inputs;
   }
 
-  // In forward the previous unit's output is let go first and this one's is kept until the next unit, so that the two
-  // copies overlap; in backward it is freed right after the copy-out.
+  // In forward each unit's output is kept until the next unit's copy-out, so that one's copy-out overlaps the other's
+  // gather. wait_for_unshard forgets the kept output before it copies, but its own local variable holds it until it
+  // returns: two outputs and one unit's weights are alive at once. In backward the output goes right after the
+  // copy-out.
   void wait_for_unshard(std::size_t index) {
     Unit& unit = units_[index];
-    if (!unit.gather_output.valid()) return;
-    if (!in_backward_) drop_kept_gather();
+    if (!unit.gathering) return;
+    unit.gathering = false;
+    if (recorder_.world() == 1) return copy_shards(unit);
+    if (!in_backward_) wait_for_kept_gather();
     recorder_.wait(Recorder::compute_stream(), unit.gathered);
     for (const FsdpParameter& parameter : unit.shape.parameters) {
       const std::int64_t bytes = parameter.shard * recorder_.world() * size_of(compute_);
@@ -224,17 +236,43 @@ class Fsdp2 : public Strategy {
       recorder_.wait(all_gather_, copied);
       recorder_.reset(unit.gather_output);
     } else {
+      recorder_.reset(kept_gather_);
       kept_gather_ = unit.gather_output;
       kept_copied_ = copied;
       unit.gather_output = TensorId{};
     }
   }
 
-  void drop_kept_gather() {
+  // One rank gathers nothing: each shard is cast, then copied. Python's variable keeps a cast until it holds the next.
+  void copy_shards(Unit& unit) {
+    recorder_.spend(HookTimes{}.fsdp_unshard);
+    TensorId previous;
+    for (const FsdpParameter& parameter : unit.shape.parameters) {
+      const std::int64_t stored = parameter.shard * size_of(original_), bytes = parameter.shard * size_of(compute_);
+      TensorId shard;
+      if (offload_) {
+        shard = recorder_.allocate(Category::buffers, stored, "uploaded shard");
+        recorder_.copy(Direction::to_device, static_cast<double>(stored), pinned_, "upload shard",
+                       Recorder::compute_stream());
+      }
+      if (original_ != compute_) {
+        const TensorId uploaded = shard;
+        shard = recorder_.allocate(Category::buffers, bytes, "cast shard");
+        recorder_.elementwise(static_cast<double>(stored + bytes), "cast shards");
+        if (offload_) recorder_.release(uploaded);
+      }
+      recorder_.reset(previous);
+      previous = shard;
+      unit.weights.push_back(recorder_.allocate(Category::gathered, bytes, "unsharded weight"));
+      recorder_.elementwise(2.0 * static_cast<double>(bytes), "copy shard");
+    }
+    recorder_.reset(previous);
+  }
+
+  void wait_for_kept_gather() {
     recorder_.wait(copy_in_, kept_copied_);
     recorder_.wait(all_gather_, kept_copied_);
     kept_copied_ = TaskId{};
-    recorder_.reset(kept_gather_);
   }
 
   void reshard(std::size_t index) {
@@ -266,7 +304,8 @@ class Fsdp2 : public Strategy {
     recorder_.wait_stream(reduce_scatter_, Recorder::compute_stream());
     TensorId output = recorder_.allocate(Category::gradients, unit.shape.trained_shard_elements() * size_of(reduce_),
                                          "reduce-scatter output", reduce_scatter_);
-    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter", reduce_scatter_);
+    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter",
+                         reduce_scatter_);
     reduce_input_read_ = recorder_.record(reduce_scatter_);
     if (reduce_ != original_) output = cast_output(unit, output);
     if (offload_) {
@@ -295,7 +334,8 @@ class Fsdp2 : public Strategy {
       if (!parameter.trainable) continue;
       const std::int64_t bytes = parameter.shard * size_of(original_);
       const TensorId landed = recorder_.allocate_host(host_pool(), Category::gradients, bytes, "sharded grad");
-      const TaskId copied = recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", reduce_scatter_);
+      const TaskId copied =
+          recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", reduce_scatter_);
       if (accumulating) {
         recorder_.synchronize(copied);
         recorder_.host_work(3.0 * static_cast<double>(bytes), 0, "accumulate grad");
@@ -324,13 +364,13 @@ class Fsdp2 : public Strategy {
   StreamId copy_in_, all_gather_, reduce_scatter_;
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
-  std::vector<std::int64_t> local_elements_;
+  std::vector<std::int64_t> local_elements_;  ///< by parameter
   std::optional<AdamW> adam_;
   std::vector<std::size_t> forward_order_;
   bool in_backward_ = false;
-  TensorId kept_gather_;      ///< forward: the last unit's all-gather output
+  TensorId kept_gather_;  ///< forward: the last unit's all-gather output
   TaskId kept_copied_;
-  TensorId reduce_input_;     ///< of the last reduction; alive until the next one's copy-in
+  TensorId reduce_input_;  ///< of the last reduction; alive until the next one's copy-in
   TaskId reduce_input_read_;
   std::vector<TaskId> gradients_copied_;
   bool host_moments_ = false;
