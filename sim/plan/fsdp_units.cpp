@@ -110,6 +110,24 @@ std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t 
   return units;
 }
 
+std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world) {
+  std::vector<FlatUnit> units(1);
+  units.front().module = ModuleId(0);
+  for (const ModuleId layer : architecture.layer_modules()) units.emplace_back().module = layer;
+  std::vector<bool> taken(architecture.parameters.size());
+  for (const Module& module : architecture.modules) {
+    FlatUnit& unit = units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
+    for (const ParameterId id : module.parameters) {
+      if (taken[id.index()]) continue;
+      taken[id.index()] = true;
+      unit.parameters.push_back(id);
+      unit.elements += architecture.parameter(id).numel;
+    }
+  }
+  for (FlatUnit& unit : units) unit.shard = ceil_div(unit.elements, world);
+  return units;
+}
+
 std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
   std::uint64_t role = 0xcbf29ce484222325ULL;
   for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {

@@ -39,6 +39,18 @@ struct FsdpUnit {
 std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
                                  bool reshard_after_forward);
 
+/// One FlatParameter of FSDP1: all parameters of a wrapped module end to end, padded to the ranks, so that all ranks
+/// own alike.
+struct FlatUnit {
+  ModuleId module;
+  std::vector<ParameterId> parameters;
+  std::int64_t elements = 0;  ///< before padding
+  std::int64_t shard = 0;     ///< of one rank, padding included
+};
+
+/// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest.
+std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
+
 /// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.
 std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);
 

@@ -35,10 +35,11 @@ class Saver {
         recorder_(context.recorder),
         down_(recorder_.stream("save")) {}
 
-  /// What this rank holds of a category, tensor by tensor.
+  /// What this rank holds of a category, tensor by tensor; where others hold the same, each writes a part of it.
   void write_own(Category category) {
     for (const TensorId id : recorder_.live(category)) {
-      const Tensor tensor = recorder_.tensor(id);
+      Tensor tensor = recorder_.tensor(id);
+      tensor.bytes = ceil_div(tensor.bytes, recorder_.replicas());
       if (tensor.pool == Pool::device) {
         const TensorId staged = download(tensor.bytes, category);
         write(tensor.bytes, category);
@@ -87,6 +88,15 @@ class Saver {
 
   /// FSDP's parameters, or so many states of each that is trained.
   void gather_shards(Category category, std::int64_t bytes_per_element, int states, bool trained_only) {
+    if (is_fsdp1(request_.kind)) {
+      for (const FlatUnit& unit : flat_units(architecture_, recorder_.world())) {
+        for (int state = 0; state < states; ++state) {
+          collect(unit.shard * bytes_per_element, request_.offload.any(), category, false);
+        }
+      }
+      write_collected(category);
+      return;
+    }
     for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
       for (const FsdpParameter& parameter : unit.parameters) {
         if (trained_only && !parameter.trainable) continue;
@@ -99,7 +109,7 @@ class Saver {
     write_collected(category);
   }
 
-  bool is_rank_0() const { return recorder_.rank() == 0; }
+  bool is_rank_0() const { return recorder_.is_rank_0(); }
 
  private:
   TensorId download(std::int64_t bytes, Category category) {

@@ -27,8 +27,14 @@ constexpr std::array bases = {
     Base{"zero3", StrategyKind::zero3, "DeepSpeed: optimizer states, gradients and parameters are sharded"},
     Base{"fsdp", StrategyKind::fsdp, "FSDP2: everything is sharded; parameters are freed after each forward"},
     Base{"fsdp-grad-op", StrategyKind::fsdp_grad_op, "FSDP2: everything is sharded; parameters stay until backward"},
+    Base{"hsdp", StrategyKind::hsdp, "FSDP2: everything is sharded within each node and replicated over the nodes"},
+    Base{"fsdp1", StrategyKind::fsdp1,
+         "FSDP1: flat parameters, everything sharded; parameters are freed after each forward"},
+    Base{"fsdp1-grad-op", StrategyKind::fsdp1_grad_op, "FSDP1: SHARD_GRAD_OP; parameters stay until backward"},
+    Base{"fsdp1-hsdp", StrategyKind::fsdp1_hsdp,
+         "FSDP1: HYBRID_SHARD; sharded within each node, replicated over the nodes"},
 };
-constexpr std::array waiting_bases = {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "device-map"};
+constexpr std::array waiting_bases = {"device-map"};
 
 enum class Suffix { none, offload, offload_optimizer, offload_param, nvme, nvme_optimizer, nvme_param };
 // The longest first: "-offload" ends no other, but "-offload-param" must not be read as a base "...-offload".
@@ -47,8 +53,6 @@ std::pair<std::string_view, Suffix> split(std::string_view name) {
   return {name, Suffix::none};
 }
 
-bool is_fsdp(StrategyKind kind) { return kind == StrategyKind::fsdp || kind == StrategyKind::fsdp_grad_op; }
-
 bool is_nvme(Suffix suffix) {
   return suffix == Suffix::nvme || suffix == Suffix::nvme_optimizer || suffix == Suffix::nvme_param;
 }
@@ -64,7 +68,7 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   }
   if (stage1or2 && suffix == Suffix::offload_param) return "DeepSpeed offloads parameters under ZeRO-3 only";
   if (is_fsdp(kind) && suffix == Suffix::offload_optimizer) {
-    return "FSDP2 offloads parameters, gradients and optimizer together";
+    return "FSDP offloads parameters, gradients and optimizer together";
   }
   if (is_fsdp(kind) && is_nvme(suffix)) return "FSDP offloads to CPU memory only";
   return "";
@@ -72,7 +76,7 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
 
 Offload offload_of(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return {};
-  // CPUOffloadPolicy of FSDP2 moves all three states, whichever name asks for it.
+  // CPUOffloadPolicy of FSDP2 and CPUOffload of FSDP1 move all three states, whichever name asks for it.
   if (is_fsdp(kind)) return {.optimizer = true, .parameters = true};
   // Parameters on drives leave the optimizer in CPU memory.
   if (is_nvme(suffix)) {

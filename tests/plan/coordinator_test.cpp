@@ -69,10 +69,7 @@ std::array<Counters, 3> micro_steps(const std::string& model, const CoordinatorC
   const Topology topology = load_topology("8xH100", {}, test::data().topologies);
   const Fold fold = fold_devices(topology, std::vector<std::uint64_t>(8, 0));
   Plan plan;
-  std::vector<DeviceId> all;
-  for (std::size_t d = 0; d < 8; ++d) all.emplace_back(d);
-  const std::vector<Ring> rings = topology.rings(all);
-  Cluster cluster(topology, fold, rings, plan);
+  Cluster cluster(topology, fold, process_groups(topology, false), plan);
   Recorder recorder(cluster, DeviceClassId(0), plan);
   Counting strategy(architecture, recorder, config);
   Autograd autograd(architecture, graph, checkpointing, DType::bf16, recorder, strategy);

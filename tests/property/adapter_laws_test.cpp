@@ -141,6 +141,7 @@ TEST_CASE("what a runtime does not do with adapters is refused by name") {
   refused("ddp", {"--peft", "lora", "--precision", "fp8-mixed"}, "fp8-mixed are not simulated");
   refused("ddp", {"--peft", "qlora", "--precision", "fp32"}, "computes in 16 bits");
   refused("zero2", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
+  refused("fsdp1", {"--peft", "lora"}, "under FSDP1");
   refused("zero3-nvme", {"--peft", "lora", "--nvme", "4TB"}, "base on drives");
   refused("fsdp", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
 }

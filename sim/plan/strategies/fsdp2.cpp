@@ -2,8 +2,9 @@
 // _fsdp_collectives.py, _fsdp_param.py), wrapped as accelerate and torchtitan wrap: the embedding, each decoder layer,
 // [final norm, lm_head] without resharding after forward, and the rest in the root.
 //
-// Streams: compute; "all-gather copy-in", "all-gather" and "reduce-scatter". Each parameter is sharded on its first
-// dimension, padded to the world size. Units gather in 16 bits from fp32 shards, reduce in fp32 unless told otherwise.
+// Streams: compute; "all-gather copy-in", "all-gather" and "reduce-scatter"; under hybrid sharding "all-reduce". Each
+// parameter is sharded on its first dimension, padded to the size of the shard group. Units gather in 16 bits from fp32
+// shards, reduce in fp32 unless told otherwise.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -31,8 +32,9 @@ class Fsdp2 : public Strategy {
         pinned_(*context.request.pin_memory),
         copy_in_(recorder_.stream("all-gather copy-in")),
         all_gather_(recorder_.stream("all-gather")),
-        reduce_scatter_(recorder_.stream("reduce-scatter")) {
-    const bool reshard = context.request.kind == StrategyKind::fsdp;
+        reduce_scatter_(recorder_.stream("reduce-scatter")),
+        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : reduce_scatter_) {
+    const bool reshard = context.request.kind != StrategyKind::fsdp_grad_op;
     for (FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard)) {
       units_.emplace_back().shape = std::move(unit);
     }
@@ -124,6 +126,7 @@ class Fsdp2 : public Strategy {
     }
     for (const Unit& unit : units_) recorder_.wait(Recorder::compute_stream(), unit.reduced);
     recorder_.reset(reduce_input_);
+    for (Unit& unit : units_) recorder_.reset(unit.all_reduced);
     for (const TaskId copied : gradients_copied_) recorder_.synchronize(copied);
     gradients_copied_.clear();
   }
@@ -154,6 +157,7 @@ class Fsdp2 : public Strategy {
     std::vector<TensorId> weights;    ///< unsharded parameters
     std::vector<TensorId> gradients;  ///< unsharded, from autograd
     TensorId sharded_gradient;
+    TensorId all_reduced;  ///< hybrid: its buffer in the reduction's type, kept until the end of backward
     std::vector<TensorId> host_gradients;
     TaskId reduced;  ///< last task of its reduction
     bool unsharded() const { return !weights.empty(); }
@@ -248,14 +252,14 @@ class Fsdp2 : public Strategy {
     recorder_.spend(HookTimes{}.fsdp_unshard);
     TensorId previous;
     for (const FsdpParameter& parameter : unit.shape.parameters) {
-      const std::int64_t stored = parameter.shard * size_of(original_), bytes = parameter.shard * size_of(compute_);
+      const std::int64_t stored = stored_bytes(parameter), bytes = parameter.shard * size_of(compute_);
       TensorId shard;
       if (offload_) {
         shard = recorder_.allocate(Category::buffers, stored, "uploaded shard");
         recorder_.copy(Direction::to_device, static_cast<double>(stored), pinned_, "upload shard",
                        Recorder::compute_stream());
       }
-      if (original_ != compute_) {
+      if (stored_type(parameter) != compute_) {
         const TensorId uploaded = shard;
         shard = recorder_.allocate(Category::buffers, bytes, "cast shard");
         recorder_.elementwise(static_cast<double>(stored + bytes), "cast shards");
@@ -307,24 +311,38 @@ class Fsdp2 : public Strategy {
     recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter",
                          reduce_scatter_);
     reduce_input_read_ = recorder_.record(reduce_scatter_);
+    if (recorder_.replicas() > 1) {
+      recorder_.wait_stream(post_reduce_, reduce_scatter_);
+      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(output)), "all-reduce",
+                           post_reduce_, Group::replicate);
+    }
     if (reduce_ != original_) output = cast_output(unit, output);
     if (offload_) {
       download(unit, output);
     } else if (unit.sharded_gradient.valid()) {
-      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(output)), "accumulate grad", reduce_scatter_);
-      recorder_.release(output);
+      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(output)), "accumulate grad", post_reduce_);
+      let_go(unit, output);
     } else {
       unit.sharded_gradient = output;
     }
-    unit.reduced = recorder_.record(reduce_scatter_);
+    unit.reduced = recorder_.record(post_reduce_);
   }
 
-  TensorId cast_output(const Unit& unit, TensorId output) {
+  TensorId cast_output(Unit& unit, TensorId output) {
     const std::int64_t bytes = unit.shape.trained_shard_elements() * size_of(original_);
-    const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", reduce_scatter_);
-    recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", reduce_scatter_);
-    recorder_.release(output);
+    const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", post_reduce_);
+    recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", post_reduce_);
+    let_go(unit, output);
     return cast;
+  }
+
+  // Hybrid: the buffer that was all-reduced lives until the end of backward (FSDPParamGroup._all_reduce_state).
+  void let_go(Unit& unit, TensorId output) {
+    if (recorder_.replicas() > 1 && !unit.all_reduced.valid()) {
+      unit.all_reduced = output;
+    } else {
+      recorder_.release(output);
+    }
   }
 
   // The first micro-step's shards go down without blocking; later ones block and are added on the CPU.
@@ -335,7 +353,7 @@ class Fsdp2 : public Strategy {
       const std::int64_t bytes = parameter.shard * size_of(original_);
       const TensorId landed = recorder_.allocate_host(host_pool(), Category::gradients, bytes, "sharded grad");
       const TaskId copied =
-          recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", reduce_scatter_);
+          recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", post_reduce_);
       if (accumulating) {
         recorder_.synchronize(copied);
         recorder_.host_work(3.0 * static_cast<double>(bytes), 0, "accumulate grad");
@@ -345,7 +363,7 @@ class Fsdp2 : public Strategy {
         gradients_copied_.push_back(copied);
       }
     }
-    recorder_.release(output);
+    let_go(unit, output);
   }
 
   void create_host_moments() {
@@ -362,6 +380,7 @@ class Fsdp2 : public Strategy {
   DType original_, compute_, reduce_;
   bool offload_, pinned_;
   StreamId copy_in_, all_gather_, reduce_scatter_;
+  StreamId post_reduce_;  ///< what follows the last collective of a reduction
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
   std::vector<std::int64_t> local_elements_;  ///< by parameter
