@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
@@ -10,7 +11,10 @@
 namespace shardsim {
 namespace {
 
-Category category_of(const Value& value) { return value.is_logits ? Category::logits : Category::activations; }
+Category category_of(const Value& value) {
+  if (value.is_gradient) return Category::gradients;
+  return value.is_logits ? Category::logits : Category::activations;
+}
 
 bool is_decoder_layer(const Architecture& architecture, const Module& module) {
   return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
@@ -26,11 +30,11 @@ std::int64_t gradient_bytes(const Value& value) {
 
 }  // namespace
 
-Autograd::Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing,
+Autograd::Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
                    DType gradient_type, Recorder& recorder, Strategy& strategy)
     : architecture_(architecture),
       graph_(graph),
-      checkpointing_(checkpointing),
+      recomputation_(recomputation),
       gradient_type_(gradient_type),
       recorder_(recorder),
       strategy_(strategy),
@@ -147,7 +151,7 @@ void Autograd::forward() {
         const ModuleId module(step.index);
         locate(Phase::forward, module, "forward");
         strategy_.pre_forward(module);
-        if (checkpointing_ == Checkpointing::full && layer < 0 && architecture_.module(module).layer >= 0) {
+        if (layer < 0 && is_checkpointed(architecture_.module(module))) {
           layer = architecture_.module(module).layer;
           for (const ValueId input : layers_[static_cast<std::size_t>(layer)].inputs) ++values_[input.index()].owners;
         }
@@ -162,9 +166,13 @@ void Autograd::forward() {
         }
         break;
       }
-      case Step::Kind::run:
-        run_forward(graph_.operators[step.index], layer < 0);
+      case Step::Kind::run: {
+        const Operator& op = graph_.operators[step.index];
+        run_forward(op, layer < 0);
+        if (layer < 0 || !recomputation_.cached[step.index]) break;
+        for (const ValueId output : op.outputs) ++values_[output.index()].owners;
         break;
+      }
       case Step::Kind::drop:
         drop(ValueId(step.index));
         break;
@@ -172,10 +180,16 @@ void Autograd::forward() {
   }
 }
 
+void Autograd::read_scalar(const Operator& op) {
+  if (op.reads_scalar) recorder_.synchronize_stream(Recorder::compute_stream());
+}
+
 void Autograd::run_forward(const Operator& op, bool saving) {
+  read_scalar(op);
   for (const ValueId output : op.outputs) {
     ValueState& state = values_[output.index()];
     const Value& value = graph_.value(output);
+    SHARDSIM_CHECK(state.owners == 0, "a value is written when nobody holds an older one");
     state.owners = 1;
     state.storage = recorder_.allocate(category_of(value), value.bytes, op.name);
   }
@@ -209,14 +223,14 @@ void Autograd::backward() {
     const bool is_layer = is_decoder_layer(architecture_, module);
     if (step.kind == BackwardStep::Kind::enter) {
       locate(Phase::backward, id, "backward");
-      const bool checkpointed = is_layer && checkpointing_ == Checkpointing::full;
+      const bool checkpointed = is_layer && is_checkpointed(module);
       if (checkpointed && !strategy_.hooks_precede_recomputation()) recompute(id);
       strategy_.pre_backward(id);
       if (checkpointed && strategy_.hooks_precede_recomputation()) recompute(id);
     } else {
       strategy_.post_backward(id);
       if (!is_layer) continue;
-      if (checkpointing_ == Checkpointing::full) {
+      if (is_checkpointed(module)) {
         for (const ValueId input : layers_[static_cast<std::size_t>(module.layer)].inputs) drop(input);
       }
       recorder_.mark(Phase::backward, -1, "between layers");
@@ -224,10 +238,10 @@ void Autograd::backward() {
   }
 }
 
-// The layer's forward once more, now keeping what backward needs. Its values get fresh storages; the block input is
-// still there. Hooks fire as in the first forward. The operator that saves last need not run, only save, unless it
-// saves what it computes; what Python still holds when recomputation stops there is dropped at once, and so is
-// autocast's cache, for recomputation enters a context of its own.
+// The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that
+// were cached; the block input is still there. Hooks fire as in the first forward. With early stop the operator that
+// saves last need not run, only save, unless it saves what it computes; what Python still holds when recomputation
+// stops there is dropped at once, and so is autocast's cache, for recomputation enters a context of its own.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const double before = recorder_.executed_flops();
@@ -245,9 +259,9 @@ void Autograd::recompute(ModuleId layer) {
         strategy_.post_forward(ModuleId(step.index));
         break;
       case Step::Kind::run:
-        if (range.reruns(i)) {
+        if (!recomputation_.early_stop || range.reruns(i)) {
           const Operator& op = graph_.operators[step.index];
-          run_forward(op, true);
+          run_again(step.index);
           std::copy_if(op.outputs.begin(), op.outputs.end(), std::back_inserter(held),
                        [&](ValueId output) { return is_in(output, range.escaping); });
         } else if (i == range.last_save) {
@@ -265,6 +279,15 @@ void Autograd::recompute(ModuleId layer) {
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 
+// A cached output is there: what held it for the cache now stands for its name.
+void Autograd::run_again(std::uint32_t index) {
+  if (recomputation_.cached[index]) {
+    keep_saved(graph_.operators[index]);
+  } else {
+    run_forward(graph_.operators[index], true);
+  }
+}
+
 void Autograd::release_gradient(std::uint32_t buffer) {
   if (buffer == no_gradient) return;
   GradientBuffer& gradient = gradients_[buffer];
@@ -272,7 +295,30 @@ void Autograd::release_gradient(std::uint32_t buffer) {
 }
 
 void Autograd::run_backward(const Operator& op) {
-  recorder_.spend(HookTimes{}.autograd_node);
+  if (!op.compiled) recorder_.spend(HookTimes{}.autograd_node);
+  read_scalar(op);
+  if (op.gradients.empty()) {
+    backpropagate(op);
+  } else {
+    hand_over(op);
+  }
+}
+
+// Forward computed the gradients: they change owners.
+void Autograd::hand_over(const Operator& op) {
+  std::vector<TensorId> gradients;
+  for (const ValueId value : op.gradients) {
+    gradients.push_back(std::exchange(values_[value.index()].storage, TensorId{}));
+  }
+  for (const ValueId saved : op.saved) drop(saved);
+  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
+    receive_parameter_gradient(op, op.parameters[i], gradients[i + 1]);
+  }
+  gradients_.push_back({gradients.front(), 1, false});
+  receive_gradient(op.inputs.front(), static_cast<std::uint32_t>(gradients_.size() - 1));
+}
+
+void Autograd::backpropagate(const Operator& op) {
   std::vector<std::uint32_t> outgoing;
   for (const ValueId input : op.inputs) {
     if (!graph_.value(input).needs_gradient) {
@@ -343,6 +389,11 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
   std::uint32_t& held = values_[value.index()].gradient;
   if (held == no_gradient) {
     held = buffer;
+    return;
+  }
+  if (graph_.value(value).gradients_fused) {
+    if (gradients_[held].owners > 1) std::swap(held, buffer);
+    release_gradient(buffer);
     return;
   }
   const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));

@@ -7,9 +7,9 @@
 
 #include "model/architecture.hpp"
 #include "model/operators.hpp"
+#include "sim/plan/checkpointing.hpp"
 #include "sim/plan/recorder.hpp"
 #include "sim/plan/strategy.hpp"
-#include "sim/request/request.hpp"
 
 namespace shardsim {
 
@@ -23,12 +23,14 @@ namespace shardsim {
 ///   base (input_buffer.cpp, `can_accumulate_inplace`): the first sum over products' gradients is a new tensor, and so
 ///   is that of a tied weight's;
 /// - a parameter's gradient is complete when its last use has run backward; then the strategy's hook fires at once;
-/// - full checkpointing keeps a decoder layer's inputs only, and runs its forward again before its backward, up to the
-///   last operator that saves something (torch/utils/checkpoint.py, non-reentrant, early stop).
+/// - a checkpointed decoder layer keeps its inputs and the outputs of its cached operators only, and runs its forward
+///   again before its backward, to its end or up to the last operator that saves something (torch/utils/checkpoint.py,
+///   non-reentrant).
 class Autograd {
  public:
-  Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing, DType gradient_type,
-           Recorder& recorder, Strategy& strategy);
+  /// All but `gradient_type` outlive it.
+  Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
+           DType gradient_type, Recorder& recorder, Strategy& strategy);
 
   void forward();
   void backward();
@@ -57,19 +59,26 @@ class Autograd {
   void count_uses();
   void find_layers();
   void run_forward(const Operator& op, bool saving);
+  void read_scalar(const Operator& op);
   void keep_saved(const Operator& op);
   void drop(ValueId value);
   void run_backward(const Operator& op);
+  void backpropagate(const Operator& op);
+  void hand_over(const Operator& op);
   void receive_gradient(ValueId value, std::uint32_t buffer);
   void release_gradient(std::uint32_t buffer);
   std::vector<TensorId> allocate_parameter_gradients(const Operator& op);
   void receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient);
   void recompute(ModuleId layer);
+  void run_again(std::uint32_t op);
+  bool is_checkpointed(const Module& layer) const {
+    return layer.layer >= 0 && recomputation_.layers[static_cast<std::size_t>(layer.layer)];
+  }
   void locate(Phase phase, ModuleId module, const char* place);
 
   const Architecture& architecture_;
   const Graph& graph_;
-  Checkpointing checkpointing_;
+  const Recomputation& recomputation_;
   DType gradient_type_;
   Recorder& recorder_;
   Strategy& strategy_;

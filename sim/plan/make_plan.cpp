@@ -29,6 +29,7 @@ GraphOptions graph_options(const Request& request) {
   options.autocast = trainer_autocasts(request);
   options.input_requires_gradient = request.peft.any() && (request.checkpointing != Checkpointing::none ||
                                                            request.peft.kbit_upcast.value_or(false));
+  options.compile = request.compile;
   return options;
 }
 
@@ -89,6 +90,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   const Fold& fold = run.fold;
   Cluster cluster(topology, fold, groups, plan);
   const Graph graph = build_graph(architecture, graph_options(request));
+  const Recomputation recomputation = plan_recomputation(request, architecture, graph);
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     Recorder recorder(cluster, DeviceClassId(c), plan);
@@ -98,8 +100,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     record_load(context, *strategy);
-    Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder,
-                      *strategy);
+    Autograd autograd(architecture, graph, recomputation, gradient_type(request.precision), recorder, *strategy);
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {
       record_step(request, step, recorder, *strategy, autograd);
     }

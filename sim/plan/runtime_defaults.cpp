@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -169,6 +170,16 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
     throw InputError("adapters under fp8-mixed are not simulated", "--peft, --precision",
                      "bf16-mixed, fp16-mixed, amp-bf16, bf16 or fp32");
   }
+  const bool plain_step = !request.compile && request.implementation != Implementation::megatron &&
+                          (request.loss == LossKind::eager || request.loss == LossKind::plain) &&
+                          request.checkpointing != Checkpointing::selective;
+  if (!plain_step) {
+    throw InputError(
+        "adapters with compiled or Megatron's blocks, chunked or fused losses or selective checkpointing are not "
+        "simulated yet",
+        "--peft", "--compile off, --implementation hf, torchtitan or liger, --loss eager or plain, and --checkpointing "
+                  "none, full or every:K");
+  }
   if (is_fsdp1(request.kind)) {
     throw InputError("adapters under FSDP1, whose flat parameters mix frozen and trained ones, are not simulated yet",
                      "--peft, --strategy " + request.strategy, "fsdp, fsdp-grad-op or hsdp, or --peft none");
@@ -234,7 +245,9 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   warn_of_unplanned(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  choose_attention(request, architecture, assumptions);
   choose_adapter_types(request, assumptions);
+  describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   request.host_memory = topology.hosts.front().memory;

@@ -38,7 +38,8 @@ inline constexpr std::array quantization_choices = {
     Choice<Quantization>{"fp4", Quantization::fp4}, Choice<Quantization>{"int8", Quantization::int8},
     Choice<Quantization>{"gptq4", Quantization::gptq4}};
 inline constexpr std::array checkpointing_choices = {Choice<Checkpointing>{"none", Checkpointing::none},
-                                                     Choice<Checkpointing>{"full", Checkpointing::full}};
+                                                     Choice<Checkpointing>{"full", Checkpointing::full},
+                                                     Choice<Checkpointing>{"selective", Checkpointing::selective}};
 inline constexpr std::array attention_choices = {Choice<AttentionKind>{"flash", AttentionKind::flash},
                                                  Choice<AttentionKind>{"sdpa", AttentionKind::sdpa},
                                                  Choice<AttentionKind>{"eager", AttentionKind::eager}};
@@ -47,7 +48,8 @@ inline constexpr std::array loss_choices = {
     Choice<LossKind>{"chunked", LossKind::chunked}, Choice<LossKind>{"fused", LossKind::fused}};
 inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf", Implementation::hf},
                                                       Choice<Implementation>{"torchtitan", Implementation::torchtitan},
-                                                      Choice<Implementation>{"liger", Implementation::liger}};
+                                                      Choice<Implementation>{"liger", Implementation::liger},
+                                                      Choice<Implementation>{"megatron", Implementation::megatron}};
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};

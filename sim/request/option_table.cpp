@@ -33,7 +33,10 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
     OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
-    OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
+    OptionSpec{
+        "Strategy", "checkpointing", 0, "POLICY",
+        "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
+        "as torchtitan) [none]"},
     OptionSpec{"Strategy", "save", 0, "KIND",
                "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
@@ -49,7 +52,8 @@ constexpr std::array table = {
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
-    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
+    OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
+    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
@@ -67,7 +71,6 @@ constexpr std::array table = {
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
 
-    OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},

@@ -33,7 +33,6 @@ const std::vector<FixedOption>& fixed_options() {
         "sgd-momentum"},
        false,
        ""},
-      {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
@@ -73,9 +72,7 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "checkpointing" && (text.value == "selective" || text.value.starts_with("every:"))) ||
-                       (option == "implementation" && text.value == "megatron") ||
-                       (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
+  const bool waiting = (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
                                              names_a_file(text.value))) ||
                        (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));

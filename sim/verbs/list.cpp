@@ -65,7 +65,11 @@ constexpr std::array kinds = {
     Kind{"adapters", "what --peft takes", [](const DataFolders&) { return names_of(peft_choices); }},
     Kind{"quantizations", "what --quantization takes", [](const DataFolders&) { return names_of(quantization_choices); }},
     Kind{"checkpointing", "what --checkpointing takes",
-         [](const DataFolders&) { return names_of(checkpointing_choices); }},
+         [](const DataFolders&) {
+           Names names = names_of(checkpointing_choices);
+           names.emplace_back("every:K");
+           return names;
+         }},
     Kind{"formats", "what --format takes", [](const DataFolders&) { return names_of(format_choices); }},
 };
 

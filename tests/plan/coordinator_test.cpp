@@ -72,7 +72,10 @@ std::array<Counters, 3> micro_steps(const std::string& model, const CoordinatorC
   Cluster cluster(topology, fold, process_groups(topology, false), plan);
   Recorder recorder(cluster, DeviceClassId(0), plan);
   Counting strategy(architecture, recorder, config);
-  Autograd autograd(architecture, graph, checkpointing, DType::bf16, recorder, strategy);
+  Request request;
+  request.checkpointing = checkpointing;
+  const Recomputation recomputation = plan_recomputation(request, architecture, graph);
+  Autograd autograd(architecture, graph, recomputation, DType::bf16, recorder, strategy);
   std::array<Counters, 3> result;
   for (Counters& counters : result) {
     strategy.begin_forward(0, true);

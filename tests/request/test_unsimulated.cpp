@@ -20,10 +20,7 @@ TEST_CASE("known values that wait are named as such, with what there is") {
        {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
         "sgd-momentum"}},
       {"--peft", {"dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
-      {"--compile", {"on", "yes"}},
       {"--allocator", {"expandable"}},
-      {"--checkpointing", {"selective", "every:2"}},
-      {"--implementation", {"megatron"}},
       {"--format", {"html"}},
       {"--trace", {"t.json"}},
       {"--memory-snapshot", {"m.pickle"}},
@@ -45,8 +42,6 @@ TEST_CASE("the one value that is simulated may be said") {
                                                                                       {"--lora-rank", "16"},
                                                                                       {"--quantization", "nf4-dq"},
                                                                                       {"--kbit-upcast", "on"},
-                                                                                      {"--compile", "off"},
-                                                                                      {"--compile", "false"},
                                                                                       {"--allocator", "caching"},
                                                                                       {"--save", "none"}}) {
     INFO(option << " " << value);
