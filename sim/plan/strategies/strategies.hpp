@@ -10,6 +10,7 @@ namespace shardsim {
 std::unique_ptr<Strategy> make_single(const StrategyContext& context);
 std::unique_ptr<Strategy> make_ddp(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero12(const StrategyContext& context);
+std::unique_ptr<Strategy> make_bf16_optimizer(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero3(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context);
@@ -20,6 +21,8 @@ DType weight_type(Precision precision);
 /// A parameter as one rank holds it whole; of a quantized one, its statistics apart. `otherwise` is the type of what has
 /// none of its own.
 void allocate_weight(Recorder& recorder, const Parameter& parameter, DType otherwise);
+/// DeepSpeed's engine takes its BF16_Optimizer: ZeRO stage 1 in bf16 that accumulates in fp32, on the device.
+bool takes_bf16_optimizer(const Request& request);
 /// The type of the gradients that autograd produces.
 DType gradient_type(Precision precision);
 
