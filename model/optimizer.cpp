@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "model/core/units.hpp"
 
@@ -97,7 +98,11 @@ std::vector<OptimizedTensor> optimized_parameters(const Architecture& architectu
       if (ModuleId(i) == head) tensors[parameter.index()].head = true;
     }
   }
-  return tensors;
+  std::vector<OptimizedTensor> trained;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (architecture.parameters[i].trainable) trained.push_back(std::move(tensors[i]));
+  }
+  return trained;
 }
 
 OptimizedTensor flat_partition(std::int64_t elements, DType type) { return {{elements}, type}; }

@@ -57,14 +57,15 @@ Report simulate(const Request& request, const DataFolders& data) {
   Scenario scenario = load_scenario(request, data);
   const Request resolved =
       with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
-  PlannedRun run = make_plan(resolved, scenario.topology, scenario.architecture);
+  const Architecture trained = apply_adapter(std::move(scenario.architecture), resolved.peft);
+  PlannedRun run = make_plan(resolved, scenario.topology, trained);
   Outcome outcome = shardsim::run(run.plan);
   if (evicts_managed_memory(run.plan, outcome)) {
-    run = make_plan(resolved, scenario.topology, scenario.architecture, Folding::on, PagedStates::on_host);
+    run = make_plan(resolved, scenario.topology, trained, Folding::on, PagedStates::on_host);
     outcome = shardsim::run(run.plan);
   }
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
-  return make_report(resolved, scenario.topology, scenario.architecture, run, outcome);
+  return make_report(resolved, scenario.topology, trained, run, outcome);
 }
 
 }  // namespace shardsim

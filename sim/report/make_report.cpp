@@ -25,20 +25,23 @@ Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category)
   return result;
 }
 
-// Weights, gradients and optimizer states of one parameter before any sharding. ZeRO's optimizer sees them as one flat
-// tensor.
+// Weights, gradients and optimizer states of one parameter before any sharding, as an average over base and adapter:
+// what is frozen has weights alone. ZeRO's optimizer sees what is trained as one flat tensor.
 double states_bytes(const Request& request, const Architecture& architecture) {
   const DType weight = weight_type(request.precision);
   const bool has_master = keeps_master_weights(request.precision);
   const DType updated = has_master ? DType::f32 : weight;
-  const auto parameters = static_cast<double>(architecture.parameter_count());
   const bool flat = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
                     request.kind == StrategyKind::zero3;
-  const std::vector<OptimizedTensor> tensors =
-      flat ? std::vector{flat_partition(architecture.parameter_count(), updated)}
-           : optimized_parameters(architecture, updated);
-  return static_cast<double>(2 * size_of(weight) + (has_master ? 4 : 0)) +
-         static_cast<double>(state_bytes(request.optimizer, tensors)) / parameters;
+  const std::vector<OptimizedTensor> tensors = flat
+                                                   ? std::vector{flat_partition(architecture.trainable_count(), updated)}
+                                                   : optimized_parameters(architecture, updated);
+  const std::int64_t trained = 2 * size_of(weight) + (has_master ? 4 : 0);
+  std::int64_t bytes = trained * architecture.trainable_count() + state_bytes(request.optimizer, tensors);
+  for (const Parameter& parameter : architecture.parameters) {
+    if (!parameter.trainable) bytes += parameter.stored_bytes(weight);
+  }
+  return static_cast<double>(bytes) / static_cast<double>(architecture.parameter_count());
 }
 
 std::string id_range(const std::string& first, const std::string& last) {
@@ -210,7 +213,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.device_name = topology.devices.front().spec.name;
   report.nodes = static_cast<std::int64_t>(topology.hosts.size());
   report.ranks = static_cast<std::int64_t>(topology.devices.size());
-  report.model = {architecture.name, architecture.parameter_count(), architecture.parameter_count(),
+  report.model = {architecture.name, architecture.parameter_count(), architecture.trainable_count(),
                   architecture.dims.layers, model_flops_per_token(architecture, request.seq_len)};
   report.states_bytes_per_parameter = states_bytes(request, architecture);
   add_devices(report, topology, run.plan, outcome);

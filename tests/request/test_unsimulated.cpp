@@ -16,13 +16,8 @@ std::string refusal_of(const std::string& option, const std::string& value) {
 
 TEST_CASE("known values that wait are named as such, with what there is") {
   const std::vector<std::pair<std::string, std::vector<std::string>>> waiting = {
-      {"--peft", {"lora", "qlora", "dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
-      {"--lora-rank", {"8", "0", "x"}},
-      {"--lora-targets", {"all-linear", "q_proj,v_proj"}},
-      {"--quantization", {"nf4", "fp4", "int8", "gptq4"}},
-      {"--kbit-upcast", {"off"}},
+      {"--peft", {"dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
       {"--allocator", {"expandable"}},
-      {"--save", {"adapter"}},
       {"--format", {"html"}},
       {"--trace", {"t.json"}},
       {"--memory-snapshot", {"m.pickle"}},
