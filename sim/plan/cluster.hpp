@@ -38,6 +38,10 @@ class Cluster {
   TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
+  /// The `sequence`-th meeting of two programs; made by the first that reaches it. Moves nothing.
+  TransferId rendezvous(std::size_t sequence);
+  /// Alone, between two devices; both are classes of their own.
+  TransferId peer_copy(DeviceId from, DeviceId to, double bytes);
   /// True where the class's host has drives.
   bool has_storage(DeviceClassId device_class) const;
   /// Every member reads from or writes to its host's drives at once. The host must have some.
@@ -75,6 +79,7 @@ class Cluster {
     double bytes;
   };
   std::vector<Issued> issued_;
+  std::vector<TransferId> meetings_;
 };
 
 }  // namespace shardsim

@@ -78,7 +78,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   plan.assumptions.push_back(describe_load(request));
   const std::vector<std::uint64_t> roles = roles_of(request, architecture, world, plan);
   const std::vector<Ring> rings = rings_of_all(topology);
-  run.fold = folding == Folding::on ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
+  run.fold = folding == Folding::on && request.kind != StrategyKind::device_map ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
   const Fold& fold = run.fold;
   Cluster cluster(topology, fold, rings, plan);
   const Graph graph = build_graph(architecture, graph_options(request));

@@ -1,10 +1,12 @@
 #include "sim/plan/runtime_defaults.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/device_map.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -59,6 +61,15 @@ void check_size(const Request& request, const Architecture& architecture) {
                    "--micro-batch, --seq-len", "fewer tokens on a device at once");
 }
 
+void describe_device_map(const Request& request, const Topology& topology, const Architecture& architecture,
+                         std::vector<std::string>& assumptions) {
+  const DeviceMap map = map_devices(request, topology, architecture);
+  std::vector<std::int64_t> layers(topology.devices.size());
+  for (const ModuleId layer : architecture.layer_modules()) ++layers[static_cast<std::size_t>(map.device[layer.index()])];
+  assumptions.push_back(
+      fmt::format("device_map=\"auto\" puts {} decoder layers on the GPUs, in order", fmt::join(layers, " + ")));
+}
+
 }  // namespace
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
@@ -77,6 +88,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_seq_len(request, architecture, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
+  if (request.kind == StrategyKind::device_map) describe_device_map(request, topology, architecture, assumptions);
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {
     Bytes drives;
@@ -93,7 +105,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
   }
-  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp) &&
+  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||
+       request.kind == StrategyKind::device_map) &&
       keeps_master_weights(request.precision)) {
     assumptions.push_back(
         "16-bit weights beside an fp32 copy that the optimizer updates; the step casts all gradients to fp32 at once");

@@ -177,6 +177,9 @@ void check_save(const Request& request) {
   const auto refuse = [](const char* what, const char* option, const char* right) {
     throw InputError(what, std::string("--save ") + option, right);
   };
+  if (request.kind == StrategyKind::device_map) {
+    throw InputError("--save is not simulated yet for device-map", "", "");
+  }
   const Runtime runtime = runtime_of(request.kind);
   if (request.save == SaveKind::full && runtime == Runtime::deepspeed) {
     refuse("DeepSpeed writes no full training state: zero_to_fp32.py makes one from the shards afterwards", "full",

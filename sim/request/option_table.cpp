@@ -22,7 +22,7 @@ constexpr std::array table = {
     OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
 
     OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
-               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op; most with -offload, -offload-optimizer or "
+               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, device-map; most with -offload, -offload-optimizer or "
                "-offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
     OptionSpec{"Strategy", "precision", 0, "PRECISION",
                "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},

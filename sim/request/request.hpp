@@ -17,7 +17,7 @@
 namespace shardsim {
 
 /// The base algorithm; where its states live is in Offload.
-enum class StrategyKind : std::uint8_t { single, ddp, zero1, zero2, zero3, fsdp, fsdp_grad_op };
+enum class StrategyKind : std::uint8_t { single, ddp, zero1, zero2, zero3, fsdp, fsdp_grad_op, device_map };
 struct Offload {
   bool optimizer = false;
   bool parameters = false;

@@ -27,8 +27,9 @@ constexpr std::array bases = {
     Base{"zero3", StrategyKind::zero3, "DeepSpeed: optimizer states, gradients and parameters are sharded"},
     Base{"fsdp", StrategyKind::fsdp, "FSDP2: everything is sharded; parameters are freed after each forward"},
     Base{"fsdp-grad-op", StrategyKind::fsdp_grad_op, "FSDP2: everything is sharded; parameters stay until backward"},
+    Base{"device-map", StrategyKind::device_map, "one process, its layers spread over the GPUs, which work in turn"},
 };
-constexpr std::array waiting_bases = {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "device-map"};
+constexpr std::array waiting_bases = {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp"};
 
 enum class Suffix { none, offload, offload_optimizer, offload_param, nvme, nvme_optimizer, nvme_param };
 // The longest first: "-offload" ends no other, but "-offload-param" must not be read as a base "...-offload".
@@ -57,6 +58,7 @@ bool is_nvme(Suffix suffix) {
 std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return "";
   if (kind == StrategyKind::single || kind == StrategyKind::ddp) return "it keeps every state on the device";
+  if (kind == StrategyKind::device_map) return "accelerate computes with offloaded weights, but does not train them";
   const bool stage1or2 = kind == StrategyKind::zero1 || kind == StrategyKind::zero2;
   if (stage1or2 && is_nvme(suffix)) {
     return "DeepSpeed offloads to drives under ZeRO-3 only; stages 1 and 2 put the optimizer into CPU memory all the "

@@ -37,7 +37,7 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--memory-snapshot", {"m.pickle"}},
       {"--deepspeed", {"ds_config.json"}},
       {"--accelerate", {"a.yaml"}},
-      {"--strategy", {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "device-map", "hsdp-offload"}},
+      {"--strategy", {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "hsdp-offload"}},
       {"--topology", {"@topo.txt", "@lstopo.xml"}}};
   for (const auto& [option, values] : waiting) {
     for (const std::string& value : values) {

@@ -27,6 +27,8 @@ std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
       return make_fsdp2(context);
+    case StrategyKind::device_map:
+      return make_device_map(context);
   }
   return nullptr;
 }
@@ -40,9 +42,15 @@ std::uint64_t rank_role(const Request& request, const Architecture& architecture
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
       return fsdp_role(architecture, rank, world);
+    case StrategyKind::device_map:
+      return static_cast<std::uint64_t>(rank);
     default:
       return 0;
   }
+}
+
+std::int64_t data_parallel_ranks(const Request& request, std::int64_t world) {
+  return request.kind == StrategyKind::device_map ? 1 : world;
 }
 
 void check_strategy(const Request& request, std::int64_t world) {
