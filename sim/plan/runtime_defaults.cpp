@@ -45,6 +45,73 @@ void choose_seq_len(Request& request, const Architecture& architecture, std::vec
       fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
 }
 
+// DeepSpeed's runtime/config.py: two of total, micro-batch and accumulation give the third; a total alone means no
+// accumulation. The options' own defaults count as not given.
+void choose_batch(Request& request, std::int64_t ranks, std::vector<std::string>& assumptions) {
+  if (!request.train_batch_size) return;
+  const std::int64_t total = *request.train_batch_size;
+  if (request.micro_batch_given && !request.grad_accum_given) {
+    request.grad_accum = total / request.micro_batch / ranks;
+  } else if (!request.micro_batch_given) {
+    request.micro_batch = total / ranks / request.grad_accum;
+  }
+  if (request.micro_batch < 1 || request.grad_accum < 1 || total / request.micro_batch / request.grad_accum != ranks ||
+      total % (request.micro_batch * request.grad_accum) != 0) {
+    throw InputError(fmt::format("train_batch_size {} is not micro-batch {} x accumulation {} x {} ranks: DeepSpeed "
+                                 "refuses it",
+                                 total, request.micro_batch, request.grad_accum, ranks),
+                     request.deepspeed.empty() ? request.accelerate : request.deepspeed,
+                     "the product of the three, or one of them left open");
+  }
+  assumptions.push_back(fmt::format("train_batch_size {} over {} ranks: micro-batch {}, {} micro-steps a step", total,
+                                    ranks, request.micro_batch, request.grad_accum));
+}
+
+// Hugging Face's rules for "auto" (transformers/integrations/deepspeed.py).
+void choose_zero_sizes(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions) {
+  ZeroOptions& zero = request.zero;
+  const std::int64_t hidden = architecture.dims.hidden;
+  const auto fill = [&](bool is_auto, std::int64_t& size, std::int64_t value, std::string_view name) {
+    if (!is_auto) return;
+    size = value;
+    assumptions.push_back(fmt::format("{} \"auto\" is {} elements, by the hidden size {}", name, value, hidden));
+  };
+  fill(zero.auto_reduce_bucket_size, zero.reduce_bucket_size, hidden * hidden, "reduce_bucket_size");
+  if (request.kind != StrategyKind::zero3) return;
+  fill(zero.auto_prefetch_bucket_size, zero.prefetch_bucket_size, hidden * hidden * 9 / 10,
+       "stage3_prefetch_bucket_size");
+  fill(zero.auto_persistence_threshold, zero.persistence_threshold, 10 * hidden, "stage3_param_persistence_threshold");
+}
+
+// The parts of zero_optimization that no plan has, each by its name.
+void warn_of_unplanned(Request& request) {
+  const ZeroOptions& zero = request.zero;
+  const bool stage3 = request.kind == StrategyKind::zero3;
+  if (!stage3 && request.kind != StrategyKind::zero1 && request.kind != StrategyKind::zero2) return;
+  const auto warn = [&](bool asked, std::string_view what) {
+    if (asked) request.warnings.push_back(fmt::format("zero_optimization: {}", what));
+  };
+  warn(zero.overlap_comm == !stage3,
+       stage3 ? "overlap_comm false is not simulated in stage 3" : "overlap_comm true is not simulated below stage 3");
+  warn(!zero.contiguous_gradients, "contiguous_gradients false is not simulated");
+  warn(!zero.reduce_scatter, "reduce_scatter false is not simulated");
+  warn(!stage3 && zero.round_robin_gradients, "round_robin_gradients true is not simulated");
+  warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
+  warn(zero.grad_accum_type && *zero.grad_accum_type != gradient_type(request.precision),
+       "data_types.grad_accum_dtype is not simulated: gradients accumulate in their own type");
+}
+
+void check_launch(const Request& request, const Topology& topology) {
+  const auto check = [&](const std::optional<std::int64_t>& said, std::size_t there, std::string_view key,
+                         std::string_view what) {
+    if (!said || *said == static_cast<std::int64_t>(there)) return;
+    throw InputError(fmt::format("{} is {}, the topology {} has {} {}", key, *said, topology.name, there, what),
+                     request.accelerate, fmt::format("a topology of {} {}", *said, what));
+  };
+  check(request.processes, topology.devices.size(), "num_processes", "GPUs");
+  check(request.machines, topology.hosts.size(), "num_machines", "nodes");
+}
+
 // Sizes are 64-bit: what a step touches must stay far below that, or a product would wrap.
 void check_size(const Request& request, const Architecture& architecture) {
   const Dimensions& d = architecture.dims;
@@ -74,7 +141,10 @@ void describe_device_map(const Request& request, const Topology& topology, const
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
+  check_launch(request, topology);
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
+  choose_batch(request, static_cast<std::int64_t>(topology.devices.size()), assumptions);
+  choose_zero_sizes(request, architecture, assumptions);
   check_save(request);
   check_nvme(request, topology, architecture, assumptions);
   if (request.grad_accum > most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)) {
@@ -84,6 +154,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
         "--grad-accum",
         fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
+  warn_of_unplanned(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
   check_size(request, architecture);
@@ -99,7 +170,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   if (!request.price && topology.price_per_hour_usd > 0) request.price = topology.price_per_hour_usd;
   if (request.save != SaveKind::none && topology.storages.empty()) {
-    assumptions.push_back("the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+    assumptions.push_back(
+        "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
   }
   if (request.grad_accum > 1 && is_fsdp(request)) {
     assumptions.push_back(

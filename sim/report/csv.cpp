@@ -72,6 +72,12 @@ Columns columns(const Report& report, const DeviceReport& device) {
       {"bottleneck", report.bottleneck.resource},
   };
   row.insert(row.end(), rest.begin(), rest.end());
+  const bool run = report.run.has_value();
+  row.emplace_back("run_steps", run ? number(report.run->steps) : "");
+  row.emplace_back("run_hours", run ? number(report.run->hours) : "");
+  row.emplace_back("run_gpu_hours", run ? number(report.run->gpu_hours) : "");
+  row.emplace_back("run_energy_kWh", run ? number(report.run->energy_kWh) : "");
+  row.emplace_back("run_cost_usd", run && report.run->cost_usd ? number(*report.run->cost_usd) : "");
   return row;
 }
 

@@ -34,9 +34,29 @@ Json to_json(const Breakdown& breakdown) {
   return object;
 }
 
+// What a runtime's own file came to, "auto" resolved; in DeepSpeed's names.
+Json zero_json(const ZeroOptions& zero, bool stage3) {
+  return {{"reduce_bucket_size", zero.reduce_bucket_size},
+          {"overlap_comm", zero.overlap_comm.value_or(stage3)},
+          {"contiguous_gradients", zero.contiguous_gradients},
+          {"reduce_scatter", zero.reduce_scatter},
+          {"round_robin_gradients", zero.round_robin_gradients},
+          {"sub_group_size", zero.sub_group_size},
+          {"stage3_prefetch_bucket_size", zero.prefetch_bucket_size},
+          {"stage3_param_persistence_threshold", zero.persistence_threshold},
+          {"stage3_max_live_parameters", zero.max_live_parameters},
+          {"stage3_max_reuse_distance", zero.max_reuse_distance},
+          {"ratio", zero.ratio}};
+}
+
 Json request_json(const Report& report) {
   Json object = Json::object();
   for (const auto& [name, value] : echo(report.request)) object[std::string(name)] = to_json(value);
+  const Request& request = report.request;
+  const bool stage3 = request.kind == StrategyKind::zero3;
+  if (!request.deepspeed.empty() || !request.accelerate.empty()) {
+    object["zero_optimization"] = zero_json(request.zero, stage3);
+  }
   object["topology_name"] = report.topology_name;
   object["device_name"] = report.device_name;
   object["model_name"] = report.model.name;
@@ -124,6 +144,16 @@ Json to_json(const LinkReport& link) {
           {"count", link.count}};
 }
 
+Json to_json(const std::optional<RunReport>& run) {
+  if (!run) return nullptr;
+  return {{"steps", run->steps},
+          {"hours", run->hours},
+          {"gpu_hours", run->gpu_hours},
+          {"energy_kWh", run->energy_kWh},
+          {"cost_usd", run->cost_usd ? Json(*run->cost_usd) : Json()},
+          {"tokens", run->tokens}};
+}
+
 Json to_json(const SaveReport& save) {
   return {{"peak_device_bytes", save.peak_device_bytes},
           {"peak_host_bytes", save.peak_host_bytes},
@@ -155,7 +185,7 @@ std::string render_json(const Report& report) {
   object["bottleneck"] = {{"resource", report.bottleneck.resource},
                           {"share_of_step", report.bottleneck.share_of_step},
                           {"why", report.bottleneck.why}};
-  object["run"] = nullptr;
+  object["run"] = to_json(report.run);
   object["save"] = report.save ? to_json(*report.save) : Json();
   object["warnings"] = report.warnings;
   // A path may hold bytes that are no UTF-8: they are shown as replaced, never a reason to fail.

@@ -7,9 +7,10 @@
 
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
-#include "sim/report/bottleneck.hpp"
 #include "sim/plan/strategy.hpp"
+#include "sim/report/bottleneck.hpp"
 #include "sim/report/phases.hpp"
+#include "sim/report/run.hpp"
 
 namespace shardsim {
 namespace {
@@ -213,9 +214,11 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   add_step(report, topology, run, outcome, parts);
   add_links(report, topology, run, outcome);
   report.bottleneck = find_bottleneck(run.plan, slowest, outcome, parts);
+  report.warnings = request.warnings;
   warn_of_emulated_type(report, topology);
   report.assumptions = topology.assumptions;
   report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
+  report.run = whole_run(request, topology, report.step, report.assumptions);
   return report;
 }
 

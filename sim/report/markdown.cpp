@@ -106,6 +106,17 @@ void write_links(const Report& report, std::string& out) {
   }
 }
 
+void write_run(const Report& report, std::string& out) {
+  if (!report.run) return;
+  out += "\n## Whole run\n\n";
+  Table table(out);
+  table.head({"steps", "tokens", "time", "GPU-hours", "kWh", "cost"});
+  const RunReport& run = *report.run;
+  table.row({grouped_digits(static_cast<double>(run.steps)), count_text(static_cast<double>(run.tokens)),
+             run_time_text(run.hours), amount_text(run.gpu_hours), amount_text(run.energy_kWh),
+             cost_text(run.cost_usd)});
+}
+
 void write_list(std::string_view title, const std::vector<std::string>& sentences, std::string& out) {
   if (sentences.empty()) return;
   fmt::format_to(std::back_inserter(out), "\n## {}\n\n", title);
@@ -122,6 +133,7 @@ std::string render_markdown(const Report& report) {
   write_hosts(report, out);
   write_step(report, out);
   write_links(report, out);
+  write_run(report, out);
   write_list("Assumed", report.assumptions, out);
   write_list("Warnings", report.warnings, out);
   return out;

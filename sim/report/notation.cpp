@@ -35,6 +35,22 @@ std::string grouped_digits(double number) {
   return digits;
 }
 
+std::string amount_text(double amount) {
+  if (amount < 10) return fmt::format("{:.2f}", amount);
+  if (amount < 100) return fmt::format("{:.1f}", amount);
+  return grouped_digits(amount);
+}
+
+std::string run_time_text(double hours) {
+  if (hours < 1) return fmt::format("{:.1f} min", hours * 60);
+  if (hours < 48) return fmt::format("{:.1f} h", hours);
+  return amount_text(hours / 24) + " days";
+}
+
+std::string cost_text(const std::optional<double>& usd) {
+  return usd ? amount_text(*usd) + " USD" : "unknown: --price says what an hour costs";
+}
+
 std::string percent_text(double fraction) { return fmt::format("{:.1f} %", fraction * 100); }
 
 std::string bar(double fraction, int cells) {

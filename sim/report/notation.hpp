@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,12 @@ std::string duration_text(double seconds);
 std::string count_text(double count);
 /// "13 277": thousands apart.
 std::string grouped_digits(double number);
+/// "0.42", "13.5", "1 234": three digits or all before the point.
+std::string amount_text(double amount);
+/// Of a whole run: "42.0 min", "13.5 h", "7.25 days".
+std::string run_time_text(double hours);
+/// "1 234 USD", or that the price is unknown.
+std::string cost_text(const std::optional<double>& usd);
 /// "45.2 %".
 std::string percent_text(double fraction);
 

@@ -81,6 +81,16 @@ struct StepReport {
   double compute_s = 0, exposed_communication_s = 0, exposed_transfer_s = 0, optimizer_s = 0, idle_s = 0;
 };
 
+/// All steps, each taken as long as the steady one.
+struct RunReport {
+  std::int64_t steps = 0;
+  std::int64_t tokens = 0;
+  double hours = 0;
+  double gpu_hours = 0;
+  double energy_kWh = 0;
+  std::optional<double> cost_usd;  ///< absent: nobody knows the price
+};
+
 struct LinkReport {
   std::string id;
   std::string kind;  ///< nvlink, pcie, nic, network, memory, nvme
@@ -128,6 +138,7 @@ struct Report {
   StepReport step;
   std::vector<LinkReport> links;
   Bottleneck bottleneck;
+  std::optional<RunReport> run = {};  ///< absent: the request says no length
   std::optional<SaveReport> save = {};
   double states_bytes_per_parameter =
       0;  ///< weights, master weights, gradients and optimizer states a parameter, unsharded

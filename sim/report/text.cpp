@@ -32,6 +32,7 @@ class TextWriter {
     write_step();
     write_links();
     write_bottleneck();
+    write_run();
     write_options();
     write_assumptions();
     return out_;
@@ -155,6 +156,18 @@ class TextWriter {
     out_ += wrapped(fmt::format("Bottleneck: {}, {} of the step: {}", bottleneck.resource,
                                 percent_text(bottleneck.share_of_step), bottleneck.why),
                     "", "  ");
+  }
+
+  void write_run() {
+    if (!report_.run) return;
+    const RunReport& run = *report_.run;
+    line("\n{}",
+         heading(fmt::format("Whole run of {} steps, {} tokens{}", grouped_digits(static_cast<double>(run.steps)),
+                             count_text(static_cast<double>(run.tokens)), report_.fits ? "" : ", if it fitted")));
+    line("  {:<18}{:>11}", "time", run_time_text(run.hours));
+    line("  {:<18}{:>11}", "GPU-hours", amount_text(run.gpu_hours));
+    line("  {:<18}{:>11}", "energy", amount_text(run.energy_kWh) + " kWh");
+    line("  {:<18}{:>11}", "cost", cost_text(run.cost_usd));
   }
 
   void write_options() {

@@ -24,6 +24,9 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
                "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, device-map; most with -offload, -offload-optimizer or "
                "-offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
+    OptionSpec{"Strategy", "deepspeed", 0, "FILE",
+               "a DeepSpeed ds_config.json in place of --strategy and of what it sets; options beside it win"},
+    OptionSpec{"Strategy", "accelerate", 0, "FILE", "an accelerate YAML (FSDP or DeepSpeed), likewise"},
     OptionSpec{"Strategy", "precision", 0, "PRECISION",
                "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
@@ -38,6 +41,10 @@ constexpr std::array table = {
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
 
+    OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},
+    OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
+    OptionSpec{"Whole run", "epochs", 0, "N", "passes over them [1]"},
+
     OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
     OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},
     OptionSpec{"Output", "quiet", 'q', "", "no notes and no warnings"},
@@ -50,16 +57,11 @@ constexpr std::array table = {
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
 
-    OptionSpec{waiting, "deepspeed", 0, "FILE", "a DeepSpeed ds_config.json in place of --strategy"},
-    OptionSpec{waiting, "accelerate", 0, "FILE", "an accelerate YAML in place of --strategy"},
     OptionSpec{waiting, "peft", 0, "METHOD", "parameter-efficient fine-tuning [none]"},
     OptionSpec{waiting, "lora-rank", 0, "N", "rank of the adapters [16]"},
     OptionSpec{waiting, "lora-targets", 0, "NAMES", "modules that get adapters, or all-linear"},
     OptionSpec{waiting, "quantization", 0, "TYPE", "storage of a frozen base under qlora [nf4-dq]"},
     OptionSpec{waiting, "kbit-upcast", 0, "on|off", "cast what is not quantized to fp32 [on]"},
-    OptionSpec{waiting, "tokens", 0, "N", "length of the whole run"},
-    OptionSpec{waiting, "examples", 0, "N", "length of an epoch"},
-    OptionSpec{waiting, "epochs", 0, "N", "passes over the examples"},
     OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},

@@ -6,7 +6,9 @@
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
+#include "sim/request/accelerate_config.hpp"
 #include "sim/request/choices.hpp"
+#include "sim/request/deepspeed_config.hpp"
 #include "sim/request/strategy_name.hpp"
 
 namespace shardsim {
@@ -40,14 +42,35 @@ void set_switch(const OptionTexts& texts, std::string_view option, Target& targe
   where_given(texts, option, [&](const OptionText& text) { target = parse_switch(text); });
 }
 
-double parse_price(const OptionText& text) {
-  double price = 0;
+/// A number from 0 up.
+double parse_number(const OptionText& text, const std::string& kind, const std::string& right) {
+  double number = 0;
   const char* end = text.value.data() + text.value.size();
-  const auto [rest, error] = std::from_chars(text.value.data(), end, price);
-  if (error != std::errc() || rest != end || !std::isfinite(price) || price < 0) {
-    throw InputError("'" + text.value + "' is not a price", text.where, "US dollars an hour, such as 12.5");
+  const auto [rest, error] = std::from_chars(text.value.data(), end, number);
+  if (error != std::errc() || rest != end || !std::isfinite(number) || number < 0) {
+    throw InputError("'" + text.value + "' is not " + kind, text.where, right);
   }
-  return price;
+  return number;
+}
+
+void set_length_of_run(const OptionTexts& texts, Request& request) {
+  where_given(texts, "tokens",
+              [&](const OptionText& text) { request.tokens = positive(parse_count(text.value, text.where), text); });
+  where_given(texts, "examples",
+              [&](const OptionText& text) { request.examples = positive(parse_count(text.value, text.where), text); });
+  where_given(texts, "epochs", [&](const OptionText& text) {
+    constexpr double most_epochs = 1e6;
+    request.epochs = parse_number(text, "a number of epochs", "passes over the data, such as 3 or 0.5");
+    if (*request.epochs == 0 || *request.epochs > most_epochs) {
+      throw InputError("'" + text.value + "' passes make no run", text.where, "more than 0, up to a million");
+    }
+  });
+  if (request.tokens && request.examples) {
+    throw InputError("--tokens and --examples both say how long an epoch is", "", "one of them");
+  }
+  if (request.epochs && !request.tokens && !request.examples) {
+    throw InputError("--epochs does not say of what", "", "--examples or --tokens beside it");
+  }
 }
 
 void set_numbers(const OptionTexts& texts, Request& request) {
@@ -57,9 +80,11 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   });
   where_given(texts, "micro-batch", [&](const OptionText& text) {
     request.micro_batch = positive(parse_count(text.value, text.where), text);
+    request.micro_batch_given = true;
   });
   where_given(texts, "grad-accum", [&](const OptionText& text) {
     request.grad_accum = positive(parse_count(text.value, text.where), text);
+    request.grad_accum_given = true;
   });
   where_given(texts, "host-memory", [&](const OptionText& text) {
     request.host_memory = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
@@ -67,7 +92,9 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   where_given(texts, "nvme", [&](const OptionText& text) {
     request.nvme = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
   });
-  where_given(texts, "price", [&](const OptionText& text) { request.price = parse_price(text); });
+  where_given(texts, "price", [&](const OptionText& text) {
+    request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
+  });
   where_given(texts, "threads", [&](const OptionText& text) {
     const std::int64_t threads = positive(parse_count(text.value, text.where), text);
     if (threads > std::numeric_limits<int>::max()) {
@@ -115,24 +142,63 @@ void require_machine_and_strategy(const OptionTexts& texts) {
   if (!strategy) throw InputError("--strategy is missing", "", example);
 }
 
+bool is_deepspeed(StrategyKind kind) {
+  return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
+}
+
+/// Puts what a runtime's own file sets below what the user wrote. Returns where the file puts the states, if it is the
+/// file that names the strategy.
+std::optional<Offload> take_runtime_config(OptionTexts& texts, Request& request) {
+  set_text(texts, "deepspeed", request.deepspeed);
+  set_text(texts, "accelerate", request.accelerate);
+  if (request.deepspeed.empty() && request.accelerate.empty()) return {};
+  if (!request.deepspeed.empty() && !request.accelerate.empty()) {
+    throw InputError("--deepspeed and --accelerate contradict each other", "",
+                     "one of them; an accelerate YAML may name a deepspeed_config_file");
+  }
+  RuntimeConfig config =
+      request.deepspeed.empty() ? read_accelerate_config(request.accelerate) : read_deepspeed_config(request.deepspeed);
+  const bool names_strategy = !texts.contains("strategy");
+  // merge() keeps what the user already says.
+  texts.merge(config.options);
+  request.zero = config.zero;
+  request.fsdp = config.fsdp;
+  request.train_batch_size = config.train_batch_size;
+  request.processes = config.processes;
+  request.machines = config.machines;
+  request.warnings = std::move(config.warnings);
+  return names_strategy ? config.offload : std::nullopt;
+}
+
+void set_strategy(const OptionTexts& texts, Request& request) {
+  where_given(texts, "strategy", [&](const OptionText& text) {
+    const StrategyChoice choice = parse_strategy(text);
+    request.strategy = text.value;
+    request.kind = choice.kind;
+    request.offload = choice.offload;
+    if (!request.deepspeed.empty() && text.where == "--strategy" && !is_deepspeed(choice.kind)) {
+      throw InputError("a DeepSpeed file says nothing of " + text.value, "--strategy beside --deepspeed",
+                       "zero1, zero2 or zero3, or no --strategy");
+    }
+  });
+}
+
 }  // namespace
 
-Request resolve_request(const OptionTexts& texts) {
-  refuse_unsimulated_options(texts);
+Request resolve_request(OptionTexts texts) {
   Request request;
+  const std::optional<Offload> offload = take_runtime_config(texts, request);
+  refuse_unsimulated_options(texts);
   set_text(texts, "gpu", request.gpu);
   set_text(texts, "model", request.model);
   where_given(texts, "topology", [&](const OptionText& text) {
     if (text.value.starts_with('@')) throw_not_simulated(text, "4xA100, 2x8xH100, a named system, a DOT file");
     request.topology = text.value;
   });
-  where_given(texts, "strategy", [&](const OptionText& text) {
-    const StrategyChoice choice = parse_strategy(text);
-    request.strategy = text.value;
-    request.kind = choice.kind;
-    request.offload = choice.offload;
-  });
+  set_strategy(texts, request);
+  if (offload) request.offload = *offload;
   set_numbers(texts, request);
+  set_length_of_run(texts, request);
   set_choices(texts, request);
   set_output(texts, request);
   require_machine_and_strategy(texts);

@@ -49,6 +49,8 @@ struct ZeroOptions {
   std::int64_t parameter_buffer_count = 5, parameter_buffer_size = 100'000'000, max_in_cpu = 1'000'000'000;
   std::int64_t optimizer_buffer_count = 4;
   bool pipeline_read = false, pipeline_write = false;
+  /// "auto" in the file: Hugging Face fills these in from the hidden size, which with_runtime_defaults() knows.
+  bool auto_reduce_bucket_size = false, auto_prefetch_bucket_size = false, auto_persistence_threshold = false;
 };
 
 /// What FSDP1 and FSDP2 leave open (torch and accelerate defaults).
@@ -66,12 +68,18 @@ struct Request {
   std::string gpu;
   std::string model = "llama-2-7b";
   std::string strategy;  ///< as typed, "zero3-offload"
+  std::string deepspeed;   ///< the ds_config.json that was read; empty: none
+  std::string accelerate;  ///< the accelerate YAML that was read; empty: none
   StrategyKind kind = StrategyKind::single;
   Offload offload;
   std::int64_t seq_len = 4096;
   bool seq_len_given = false;           ///< false: a model with fewer learned positions shortens it
   std::int64_t micro_batch = 1;
+  bool micro_batch_given = false;
   std::int64_t grad_accum = 1;
+  bool grad_accum_given = false;
+  std::optional<std::int64_t> train_batch_size;        ///< DeepSpeed's: sequences a step, over all ranks
+  std::optional<std::int64_t> processes, machines;     ///< what an accelerate YAML says of the topology
   Precision precision = Precision::bf16_mixed;
   std::optional<DType> reduce_dtype;  ///< absent: the runtime's
   OptimizerKind optimizer = OptimizerKind::adamw;
@@ -98,6 +106,7 @@ struct Request {
   int verbosity = 0;   ///< -1 quiet, 0, 1 verbose
   int threads = 0;     ///< 0: all
   std::uint64_t seed = 0;
+  std::vector<std::string> warnings;  ///< what a file sets and is not simulated, a sentence each
 };
 
 /// The strategies' names that parse, sorted.

@@ -27,8 +27,6 @@ struct FixedOption {
 
 const std::vector<FixedOption>& fixed_options() {
   static const std::vector<FixedOption> options = {
-      {"deepspeed", {}, {}, true, "--strategy and the options beside it"},
-      {"accelerate", {}, {}, true, "--strategy and the options beside it"},
       {"optimizer",
        {"adamw"},
        {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
@@ -42,9 +40,6 @@ const std::vector<FixedOption>& fixed_options() {
       {"kbit-upcast", {"on"}, {"off"}, false, ""},
       {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
-      {"tokens", {}, {}, true, "one step"},
-      {"examples", {}, {}, true, "one step"},
-      {"epochs", {}, {}, true, "one step"},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
   };

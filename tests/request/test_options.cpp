@@ -179,3 +179,15 @@ TEST_CASE("the help has every option, under one heading a group") {
   REQUIRE(first != std::string::npos);
   CHECK(help.find(heading, first + 1) == std::string::npos);
 }
+
+TEST_CASE("the length of the run") {
+  CHECK(request_of({"--tokens", "15T"}).tokens == 15'000'000'000'000);
+  const Request request = request_of({"--examples", "10k", "--epochs", "2.5"});
+  CHECK(request.examples == 10'000);
+  CHECK(request.epochs == 2.5);
+  CHECK_THAT(refusal_of({"--epochs", "2"}), Contains("--epochs does not say of what"));
+  CHECK_THAT(refusal_of({"--tokens", "1", "--examples", "1"}), Contains("one of them"));
+  CHECK_THAT(refusal_of({"--tokens", "1", "--epochs", "0"}), Contains("more than 0"));
+  CHECK_THAT(refusal_of({"--tokens", "1", "--epochs", "nan"}), Contains("is not a number of epochs (--epochs)"));
+  CHECK_THAT(refusal_of({"--examples", "0"}), Contains("is not positive"));
+}

@@ -30,13 +30,8 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--checkpointing", {"selective", "every:2"}},
       {"--implementation", {"megatron"}},
       {"--format", {"html"}},
-      {"--tokens", {"1e9"}},
-      {"--examples", {"1000"}},
-      {"--epochs", {"3"}},
       {"--trace", {"t.json"}},
       {"--memory-snapshot", {"m.pickle"}},
-      {"--deepspeed", {"ds_config.json"}},
-      {"--accelerate", {"a.yaml"}},
       {"--strategy", {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "hsdp-offload"}},
       {"--topology", {"@topo.txt", "@lstopo.xml"}}};
   for (const auto& [option, values] : waiting) {
@@ -62,11 +57,4 @@ TEST_CASE("the one value that is simulated may be said") {
     INFO(option << " " << value);
     CHECK(refusal_of(option, value).empty());
   }
-}
-
-TEST_CASE("a DeepSpeed config is not mistaken for a missing strategy") {
-  CHECK_THAT(refusal([] {
-               parse_request({"--topology", "4xA100", "--deepspeed", "ds.json"});
-             }),
-             Contains("--deepspeed ds.json is not simulated yet"));
 }

@@ -1,0 +1,50 @@
+#include "sim/report/run.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "model/core/error.hpp"
+
+namespace shardsim {
+
+namespace {
+
+constexpr double seconds_an_hour = 3600;
+constexpr double most_steps = 1e15;
+
+double steps_of(const Request& request, const StepReport& step) {
+  const double epochs = request.epochs.value_or(1);
+  if (request.tokens) {
+    return std::ceil(static_cast<double>(*request.tokens) * epochs / static_cast<double>(step.tokens));
+  }
+  const double sequences = static_cast<double>(step.tokens) / static_cast<double>(request.seq_len);
+  return std::ceil(std::ceil(static_cast<double>(*request.examples) / sequences) * epochs);
+}
+
+}  // namespace
+
+std::optional<RunReport> whole_run(const Request& request, const Topology& topology, const StepReport& step,
+                                   std::vector<std::string>& assumptions) {
+  if (!request.tokens && !request.examples) return {};
+  const double steps = steps_of(request, step);
+  if (steps > most_steps) {
+    throw InputError("the run has too many steps to count", "--tokens, --examples, --epochs", "a shorter run");
+  }
+  RunReport run;
+  run.steps = static_cast<std::int64_t>(steps);
+  run.tokens = run.steps * step.tokens;
+  run.hours = steps * step.time_s / seconds_an_hour;
+  run.gpu_hours = run.hours * static_cast<double>(topology.devices.size());
+  double watts = topology.host_power_watts;
+  for (const Device& device : topology.devices) watts += device.spec.power_watts;
+  run.energy_kWh = watts * run.hours / 1000;
+  if (request.price) run.cost_usd = *request.price * run.hours;
+  assumptions.push_back(
+      fmt::format("energy counts every GPU at its board power all along{}; no cooling, no idle hours, no failed runs",
+                  topology.host_power_watts > 0 ? fmt::format(" and {:.0f} W for the hosts", topology.host_power_watts)
+                                                : ", and no host, whose power is unknown"));
+  return run;
+}
+
+}  // namespace shardsim
