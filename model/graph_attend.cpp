@@ -195,6 +195,27 @@ Tensor probabilities(GraphBuilder& b, const Tensor& masked, DType type) {
   return result;
 }
 
+/// Megatron's kernel scales, masks and normalises scores in registers, and keeps its 16-bit result.
+Tensor fused_softmax(GraphBuilder& b, const Tensor& scores) {
+  const Tensor soft = b.saving_result("scale_mask_softmax", scores, scores.type);
+  b.drop(scores);
+  return soft;
+}
+
+/// The softmax of scores, scaled, capped and masked.
+Tensor softmax_of(GraphBuilder& b, const Tensor& raw, const Tensor& mask, DType type) {
+  const Dimensions& d = b.dims();
+  if (b.options().implementation == Implementation::megatron && d.attention_softcap == 0) return fused_softmax(b, raw);
+  Tensor scores = b.elementwise("scale", {raw}, raw.numel, raw.type);
+  b.drop(raw);
+  if (d.attention_softcap > 0) scores = soft_cap(b, scores);
+  const Tensor masked = b.add("mask", scores, mask);
+  b.drop(scores);
+  const Tensor soft = probabilities(b, masked, type);
+  b.drop(masked);
+  return soft;
+}
+
 Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
   const Dimensions& d = b.dims();
   const Shape shape = shape_of(b);
@@ -205,13 +226,7 @@ Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
   const Tensor values = group > 1 ? repeat_heads(b, v, group) : fold_heads(b, v);
   const Tensor raw = b.matmul("scores", queries, keys, shape.seq, shape.seq, shape.head_dim, batch);
   b.drop_unless(queries, q);
-  Tensor scores = b.elementwise("scale", {raw}, raw.numel, raw.type);
-  b.drop(raw);
-  if (d.attention_softcap > 0) scores = soft_cap(b, scores);
-  const Tensor masked = b.add("mask", scores, mask);
-  b.drop(scores);
-  const Tensor soft = probabilities(b, masked, q.type);
-  b.drop(masked);
+  const Tensor soft = softmax_of(b, raw, mask, q.type);
   const Tensor weights = b.dropout(soft, d.attention_dropout);
   b.drop_unless(soft, weights);
   const Tensor context = b.matmul("context", weights, values, shape.seq, shape.value_dim, shape.seq, batch);
@@ -245,8 +260,9 @@ Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables)
     case Implementation::liger:
       if (states.id == states.storage) return rotate_in_place(b, states);
       break;  // a view is copied first; the copy is what the halves' kernels would make
-    case Implementation::hf:
     case Implementation::megatron:
+      return b.elementwise("fused_rope", {states}, states.numel, states.type);
+    case Implementation::hf:
       break;
   }
   if (rotation_concatenates(b)) return rotate_and_concatenate(b, states, tables);

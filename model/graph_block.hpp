@@ -42,7 +42,14 @@ Branch experts(GraphBuilder& builder, ModuleId module, const Tensor& x);
 /// One decoder layer. The caller names `x` until after the layer has returned.
 Tensor decoder_layer(GraphBuilder& builder, ModuleId module, const Tensor& x, const SharedTables& tables);
 
-/// Loss of `logits`; drops nothing that it was given.
+/// Losses drop nothing that they were given. Of `logits`, all at once:
 Tensor cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
+/// Of the head's input, by torchtitan's ChunkedLossWrapper (components/loss.py): head, loss and backward of one chunk
+/// of each sequence after the other, the gradient of the head's input collected in fp32.
+Tensor chunked_cross_entropy(GraphBuilder& builder, ModuleId head, const Tensor& hidden);
+constexpr std::int64_t loss_chunks = 8;  ///< torchtitan's default
+/// Of the head's input, by Liger-Kernel's ops/fused_linear_cross_entropy.py: a chunk of tokens at a time, gradients in
+/// forward, logits overwritten by their gradient.
+Tensor fused_cross_entropy(GraphBuilder& builder, ModuleId head, const Tensor& hidden, const Tensor& labels);
 
 }  // namespace shardsim::graph

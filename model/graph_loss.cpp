@@ -1,7 +1,118 @@
-// Cross entropy as eager PyTorch computes it: logits to fp32, log-softmax, negative log likelihood.
+// Cross entropy as eager PyTorch computes it (logits to fp32, log-softmax, negative log likelihood), and the two losses
+// that never hold all logits: they apply the head themselves and have its gradients when forward is over.
+#include <algorithm>
+#include <bit>
+
+#include "model/core/units.hpp"
 #include "model/graph_block.hpp"
 
 namespace shardsim::graph {
+
+namespace {
+
+double real(std::int64_t count) { return static_cast<double>(count); }
+
+/// A head applied by hand: a product of rows of the hidden states with its weight.
+struct Head {
+  const Module& module;
+  std::int64_t width, vocab;
+  DType type;  ///< of the product
+};
+
+Head head_of(GraphBuilder& b, ModuleId id) {
+  const Module& module = b.architecture().module(id);
+  return {module, module.in_features, module.out_features, b.compute()};
+}
+
+/// Values of the head's parameters' gradients, in the parameters' type.
+std::vector<Tensor> parameter_gradients(GraphBuilder& b, const Head& head) {
+  std::vector<Tensor> gradients;
+  for (const ParameterId id : head.module.parameters) {
+    gradients.push_back(b.make(b.architecture().parameter(id).numel, b.residual(), false));
+    b.value(gradients.back()).is_gradient = true;
+  }
+  return gradients;
+}
+
+/// `op` saves the gradients and hands them over in backward.
+void hand_over(Operator& op, const Head& head, const Tensor& of_input, const std::vector<Tensor>& of_parameters) {
+  op.parameters = head.module.parameters;
+  op.gradients.push_back(of_input.id);
+  for (const Tensor& gradient : of_parameters) op.gradients.push_back(gradient.id);
+  op.saved.insert(op.saved.end(), op.gradients.begin(), op.gradients.end());
+}
+
+/// What the chunked loss holds from chunk to chunk.
+struct Chunks {
+  Tensor rows;         ///< of all chunks, without gradient
+  Tensor accumulator;  ///< gradient of the head's input, fp32
+  std::vector<Tensor> weight_gradients;
+  std::optional<Tensor> logits;  ///< the last chunk's, named until the next ones are there
+};
+
+/// One kernel over inputs and output; nothing that autograd sees.
+Tensor detached(GraphBuilder& b, std::string_view name, Tensors inputs, std::int64_t numel, DType type, bool logits) {
+  const Tensor result = b.make(numel, type, false);
+  b.value(result).is_logits = logits;
+  std::int64_t bytes = result.bytes();
+  for (const Tensor& input : inputs) bytes += input.bytes();
+  b.run(name, inputs, {result}).forward.push_back(memory_kernel(type, real(bytes)));
+  return result;
+}
+
+/// cross_entropy() of one chunk and its backward: the gradient of the logits.
+Tensor chunk_loss(GraphBuilder& b, const Tensor& logits) {
+  const std::int64_t numel = logits.numel;
+  const Tensor wide = logits.type == DType::f32 ? logits : detached(b, "cast", {logits}, numel, DType::f32, true);
+  const Tensor log_probabilities = detached(b, "log_softmax", {wide}, numel, DType::f32, true);
+  b.drop_unless(wide, logits);
+  const Tensor nll = detached(b, "nll_loss_backward", {}, numel, DType::f32, true);
+  const Tensor wide_gradient = detached(b, "log_softmax_backward", {nll, log_probabilities}, numel, DType::f32, true);
+  b.drop(nll);
+  b.drop(log_probabilities);
+  if (logits.type == DType::f32) return wide_gradient;
+  const Tensor gradient = detached(b, "cast", {wide_gradient}, numel, logits.type, true);
+  b.drop(wide_gradient);
+  return gradient;
+}
+
+void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
+  const std::int64_t rows = b.tokens() / loss_chunks;
+  const Tensor logits = b.make(rows * head.vocab, head.type, false);
+  b.value(logits).is_logits = true;
+  b.run("lm_head", {chunks.rows}, {logits}).forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
+  if (chunks.logits) b.drop(*chunks.logits);
+  chunks.logits = logits;
+  const Tensor gradient = chunk_loss(b, logits);
+
+  const Tensor rows_gradient = b.make(rows * head.width, chunks.rows.type, false);
+  b.run("lm_head_backward", {gradient}, {rows_gradient})
+      .forward.push_back(matmul_kernel(head.type, rows, head.width, head.vocab));
+  const std::vector<Tensor> fresh = parameter_gradients(b, head);
+  Operator& weight = b.run("lm_head_weight_backward", {gradient, chunks.rows}, {});
+  for (const Tensor& tensor : fresh) weight.outputs.push_back(tensor.id);
+  weight.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
+  b.drop(gradient);
+  if (chunks.weight_gradients.empty()) {
+    chunks.weight_gradients = fresh;
+  } else {
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+      Operator& add = b.run("grad add", {chunks.weight_gradients[i], fresh[i]}, {});
+      add.forward.push_back(memory_kernel(fresh[i].type, real(3 * fresh[i].bytes())));
+      b.drop(fresh[i]);
+    }
+  }
+  Operator& collect = b.run("collect_grad", {rows_gradient, chunks.accumulator}, {});
+  const std::int64_t wide_bytes = rows_gradient.numel * size_of(DType::f32);
+  if (rows_gradient.type != DType::f32) {
+    collect.scratch = wide_bytes;
+    collect.forward.push_back(memory_kernel(DType::f32, real(rows_gradient.bytes() + wide_bytes)));
+  }
+  collect.forward.push_back(memory_kernel(DType::f32, real(2 * wide_bytes)));
+  b.drop(rows_gradient);
+}
+
+}  // namespace
 
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const Tensor wide = b.cast(logits, DType::f32);
@@ -19,6 +130,75 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
   b.drop(shifted);
   b.drop_unless(wide, logits);
   return loss;
+}
+
+// The chunks of one sequence are views of it; those of several sequences are copied together. Under autocast the
+// weight's 16-bit copy is made once. The weight's gradients are summed in their own type and handed over once, as later
+// versions do, which synchronise after the last chunk; earlier ones reduced them after every chunk.
+Tensor chunked_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden) {
+  return b.call(id, [&] {
+    const Head head = head_of(b, id);
+    const bool copies = b.options().micro_batch > 1;
+    Chunks chunks{copies ? detached(b, "chunk", {hidden}, hidden.numel, hidden.type, false) : hidden,
+                  detached(b, "zeros", {}, hidden.numel, DType::f32, false),
+                  {},
+                  {}};
+    std::optional<Tensor> cast_weight;
+    if (b.autocasts()) cast_weight = detached(b, "cast_weight", {}, head.width * head.vocab, head.type, false);
+    for (std::int64_t i = 0; i < loss_chunks; ++i) run_chunk(b, head, chunks);
+    const Tensor gradient = hidden.type == DType::f32
+                                ? chunks.accumulator
+                                : detached(b, "cast", {chunks.accumulator}, hidden.numel, hidden.type, false);
+    const Tensor loss = b.make(1, DType::f32);
+    hand_over(b.run("chunked_loss", {hidden}, {loss}), head, gradient, chunks.weight_gradients);
+    b.drop_unless(chunks.rows, hidden);
+    b.drop_unless(gradient, chunks.accumulator);
+    b.drop(chunks.accumulator);
+    b.drop(*chunks.logits);
+    if (cast_weight) b.drop(*cast_weight);
+    for (const Tensor& held : chunks.weight_gradients) b.drop(held);
+    return loss;
+  });
+}
+
+// Logits of a chunk take about as many elements as all hidden states. The kernel that turns them into their gradient
+// reads them twice and writes them once; the weight's gradient is added to by the product itself. Autocast casts the
+// weight for every product, as a transposed weight is not cached. In backward the host compares the loss's gradient
+// to 1.
+Tensor fused_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden, const Tensor& labels) {
+  return b.call(id, [&] {
+    const Head head = head_of(b, id);
+    const std::int64_t share = ceil_div(b.tokens(), ceil_div(head.vocab, head.width));
+    const std::int64_t most = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(share)));
+    const std::int64_t chunk = std::min(most, b.tokens());
+    const Tensor gradient = b.make(hidden.numel, hidden.type, false);
+    const std::vector<Tensor> weight_gradients = parameter_gradients(b, head);
+    const Tensor logits = b.make(chunk * head.vocab, head.type, false);
+    b.value(logits).is_logits = true;
+    const Tensor loss = b.make(1, DType::f32);
+    Operator& op = b.run("fused_cross_entropy", {hidden, labels}, {loss, gradient, logits});
+    for (const Tensor& tensor : weight_gradients) op.outputs.push_back(tensor.id);
+    hand_over(op, head, gradient, weight_gradients);
+    op.reads_scalar = true;
+    op.scratch = b.tokens() * size_of(DType::f32);  // the loss of each token
+    if (b.autocasts()) op.scratch += head.width * head.vocab * size_of(head.type);
+    op.forward.push_back(memory_kernel(gradient.type, real(gradient.bytes())));
+    for (const Tensor& zeros : weight_gradients) op.forward.push_back(memory_kernel(zeros.type, real(zeros.bytes())));
+    for (std::int64_t done = 0; done < b.tokens(); done += chunk) {
+      const std::int64_t rows = std::min(chunk, b.tokens() - done);
+      if (b.autocasts()) {
+        const std::int64_t both = size_of(head.type) + size_of(DType::f32);
+        op.forward.push_back(memory_kernel(head.type, real(head.width * head.vocab * both)));
+      }
+      op.forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
+      op.forward.push_back(memory_kernel(head.type, real(3 * rows * head.vocab * size_of(head.type))));
+      op.forward.push_back(matmul_kernel(head.type, rows, head.width, head.vocab));
+      op.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
+    }
+    for (const Tensor& gone : {gradient, logits}) b.drop(gone);
+    for (const Tensor& held : weight_gradients) b.drop(held);
+    return loss;
+  });
 }
 
 }  // namespace shardsim::graph

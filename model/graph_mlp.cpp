@@ -15,14 +15,20 @@ Tensor multiply_up(GraphBuilder& b, const Tensor& active, const Tensor& up) {
   return product;
 }
 
-/// Liger's kernel keeps gate and up alone, and writes their gradients over them.
+bool gates_in_one_kernel(const GraphBuilder& b) {
+  const Implementation implementation = b.options().implementation;
+  return implementation == Implementation::liger || implementation == Implementation::megatron;
+}
+
+/// Liger's and Megatron's kernels keep gate and up alone; Liger's writes their gradients over them.
 Tensor fused_gate(GraphBuilder& b, const Tensor& gate, const Tensor& up) {
   const Tensor product = b.make(gate.numel, gate.type);
   Operator& op = b.run("gate_mul", {gate, up}, {product}, {gate, up});
   op.forward.push_back(memory_kernel(gate.type, real(3 * product.bytes())));
   op.backward.push_back(memory_kernel(gate.type, real(5 * product.bytes())));
   for (const Tensor& operand : {gate, up}) {
-    if (operand.id == operand.storage) b.gradient_in_place(operand);
+    const bool in_place = b.options().implementation == Implementation::liger && operand.id == operand.storage;
+    if (in_place) b.gradient_in_place(operand);
     b.drop(operand);
   }
   return product;
@@ -30,7 +36,7 @@ Tensor fused_gate(GraphBuilder& b, const Tensor& gate, const Tensor& up) {
 
 /// down(act(gate(x)) * up(x))
 Tensor gated_mlp(GraphBuilder& b, Children& children, const Tensor& x) {
-  const bool fused_kernel = b.options().implementation == Implementation::liger;
+  const bool fused_kernel = gates_in_one_kernel(b);
   const Tensor gate = b.linear(children.need(ModuleKind::linear), x);
   const ModuleId activation = children.need(ModuleKind::activation);
   const Tensor active = fused_kernel ? gate : b.activation(activation, gate);
@@ -49,7 +55,7 @@ Tensor fused_projection_mlp(GraphBuilder& b, Children& children, const Tensor& x
   const std::vector<Tensor> halves = b.split(both, {ffn, ffn});
   b.drop(both);
   const ModuleId activation = children.need(ModuleKind::activation);
-  const bool fused_kernel = b.options().implementation == Implementation::liger;
+  const bool fused_kernel = gates_in_one_kernel(b);
   const Tensor product = fused_kernel ? fused_gate(b, halves[0], halves[1]) : [&] {
     const Tensor active = b.activation(activation, halves[0]);
     const Tensor result = multiply_up(b, active, halves[1]);
@@ -126,7 +132,7 @@ Projections visit_experts(GraphBuilder& b, Children& children) {
 Tensor run_experts(GraphBuilder& b, const Projections& projections, const Tensor& rows) {
   const Tensor gate = b.grouped_linear(projections[0], rows);
   const Tensor up = b.grouped_linear(projections[1], rows);
-  const Tensor product = b.options().implementation == Implementation::liger ? fused_gate(b, gate, up) : [&] {
+  const Tensor product = gates_in_one_kernel(b) ? fused_gate(b, gate, up) : [&] {
     const Tensor active = b.activation_function(gate);
     b.drop(gate);
     return multiply_up(b, active, up);

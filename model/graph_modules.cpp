@@ -203,7 +203,8 @@ Tensor GraphBuilder::activation_function(const Tensor& input) {
     case Activation::relu:
       return saving_result("relu", input, input.type);
     case Activation::gelu_new:
-      break;
+      if (options_.implementation != Implementation::megatron) break;
+      return elementwise("bias_gelu", {input}, input.numel, input.type, {input});
   }
   return gelu_new(input);
 }

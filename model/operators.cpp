@@ -8,6 +8,7 @@
 #include "model/core/check.hpp"
 #include "model/core/error.hpp"
 #include "model/graph_block.hpp"
+#include "model/graph_compile.hpp"
 
 namespace shardsim {
 
@@ -135,37 +136,53 @@ Tensor project_to_logits(GraphBuilder& b, ModuleId head, const Tensor& x) {
   return logits;
 }
 
+/// What the root's forward() returns: logits, or the head's input where the loss applies the head itself.
 struct RootResult {
-  Tensor ids, labels, logits;
-  std::optional<Tensor> loss;
+  Tensor ids, labels;
+  std::optional<Tensor> output, loss;
 };
 
-/// The root's forward(): transformers computes the loss in it, unless it is asked for the logits alone.
-RootResult run_root(GraphBuilder& b, bool loss_inside) {
+/// transformers computes the loss in the root's forward(), and Liger's patch keeps it there without logits;
+/// torchtitan's trainer computes it afterwards, chunked without the root having run the head.
+RootResult run_root(GraphBuilder& b, ModuleId head) {
   const ModuleId root(0);
   return b.call(root, [&] {
     RootResult result{token_ids(b), token_ids(b), {}, {}};
     b.run("input", {}, {result.ids, result.labels});
     Children children(b.architecture(), root);
     const Tensor hidden = run_decoder(b, children.need(ModuleKind::container), result.ids);
-    result.logits = project_to_logits(b, children.need(ModuleKind::linear), hidden);
-    if (loss_inside) result.loss = cross_entropy(b, result.logits, result.labels);
-    b.drop(hidden);
+    switch (b.options().loss) {
+      case LossKind::eager:
+        result.output = project_to_logits(b, head, hidden);
+        result.loss = cross_entropy(b, *result.output, result.labels);
+        break;
+      case LossKind::plain:
+        result.output = project_to_logits(b, head, hidden);
+        break;
+      case LossKind::chunked:
+        result.output = hidden;
+        break;
+      case LossKind::fused:
+        result.loss = fused_cross_entropy(b, head, hidden, result.labels);
+        break;
+    }
+    if (!result.output || !(*result.output == hidden)) b.drop(hidden);
     b.drop_cast_weights();
     return result;
   });
 }
 
+/// accelerate hands out fp32 copies of what the model returns, and the trainer then lets go of both.
+void convert_outputs(GraphBuilder& b, const Tensor& logits) {
+  const Tensor copy = b.make(logits.numel, DType::f32, false);
+  b.value(copy).is_logits = true;
+  Operator& op = b.run("outputs_to_f32", {logits}, {copy});
+  op.forward.push_back(memory_kernel(DType::f32, static_cast<double>(copy.bytes() + logits.bytes())));
+  b.drop(copy);
+}
+
 void check_options(const Architecture& architecture, const GraphOptions& options) {
   const Dimensions& d = architecture.dims;
-  if (options.loss == LossKind::chunked || options.loss == LossKind::fused) {
-    throw InputError(
-        std::string("the ") + (options.loss == LossKind::fused ? "fused" : "chunked") + " loss is not simulated yet",
-        "loss", "eager or plain");
-  }
-  if (options.implementation == Implementation::megatron) {
-    throw InputError("the megatron implementation is not simulated yet", "implementation", "hf, torchtitan or liger");
-  }
   if (options.micro_batch < 1 || options.seq_len < 1) {
     throw InputError("a micro-batch of " + std::to_string(options.micro_batch) + " sequences of " +
                          std::to_string(options.seq_len) + " tokens holds nothing",
@@ -176,6 +193,11 @@ void check_options(const Architecture& architecture, const GraphOptions& options
                          " tokens is longer than the position table of " + architecture.name,
                      "seq-len", "at most " + std::to_string(d.max_positions));
   }
+  if (options.loss == LossKind::chunked && options.seq_len % loss_chunks != 0) {
+    throw InputError("the chunked loss splits each sequence into " + std::to_string(loss_chunks) +
+                         " equal chunks, and " + std::to_string(options.seq_len) + " tokens do not divide so",
+                     "seq-len", "a multiple of " + std::to_string(loss_chunks));
+  }
 }
 
 }  // namespace
@@ -185,20 +207,16 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   using namespace graph;
   check_options(architecture, options);
   GraphBuilder b(architecture, options);
-  const bool loss_inside = options.loss == LossKind::eager;
-  RootResult result = run_root(b, loss_inside);
-  if (loss_inside && b.autocasts()) {
-    // accelerate hands out fp32 copies of what the model returns, and the trainer then lets go of both.
-    const Tensor copy = b.make(result.logits.numel, DType::f32, false);
-    b.value(copy).is_logits = true;
-    Operator& op = b.run("outputs_to_f32", {result.logits}, {copy});
-    op.forward.push_back(memory_kernel(DType::f32, static_cast<double>(copy.bytes() + result.logits.bytes())));
-    b.drop(copy);
-  }
-  if (!loss_inside) result.loss = cross_entropy(b, result.logits, result.labels);
-  b.drop(result.logits);
+  const ModuleId head = architecture.module(ModuleId(0)).children.back();
+  RootResult result = run_root(b, head);
+  if (options.loss == LossKind::eager && b.autocasts()) convert_outputs(b, *result.output);
+  if (options.loss == LossKind::plain) result.loss = cross_entropy(b, *result.output, result.labels);
+  if (options.loss == LossKind::chunked) result.loss = chunked_cross_entropy(b, head, *result.output);
+  if (result.output) b.drop(*result.output);
   for (const Tensor& batch : {result.ids, result.labels, *result.loss}) b.drop(batch);
-  return b.take();
+  Graph graph = b.take();
+  if (options.compile) compile_layers(graph, architecture);
+  return graph;
 }
 
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len) {

@@ -27,6 +27,7 @@ struct GraphOptions {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  bool compile = false;  ///< torch.compile of each decoder layer
 };
 
 /// What bounds a kernel's time.
@@ -43,18 +44,20 @@ struct Kernel {
   DType type = DType::bf16;
   double flops = 0;
   double bytes = 0;
-  std::int64_t m = 0, n = 0, k = 0, batch = 1;  ///< matmul
-  std::int64_t seq = 0, heads = 0, head_dim = 0;///< attention
-  bool backward = false;                        ///< attention: the backward kernel has its own efficiency
+  std::int64_t m = 0, n = 0, k = 0, batch = 1;    ///< matmul
+  std::int64_t seq = 0, heads = 0, head_dim = 0;  ///< attention
+  bool backward = false;                          ///< attention: the backward kernel has its own efficiency
 };
 
 /// One storage that an operator writes. A view of a whole value shares its id; a part of one (a chunk of a fused
 /// projection) is a value of 0 bytes with a gradient of its own, and what saves it saves its base.
 struct Value {
   std::int64_t bytes = 0;
-  bool needs_gradient = true;   ///< false: token ids, cos/sin, masks, norms' statistics
-  bool is_logits = false;       ///< reported apart from the activations
+  bool needs_gradient = true;        ///< false: token ids, cos/sin, masks, norms' statistics
+  bool is_logits = false;            ///< reported apart from the activations
+  bool is_gradient = false;          ///< of a parameter, where forward computes it
   std::int64_t gradient_bytes = -1;  ///< of its gradient; -1: as `bytes`; 0: the kernel writes it over the value itself
+  bool gradients_fused = false;      ///< several gradients of it are summed by the kernel that reads them
 };
 
 /// One autograd node (or a few fused by the framework into one).
@@ -69,6 +72,8 @@ struct Value {
 /// Autocast's bf16 copy of a weight is an operator of its own ("cast_weight"): it has the parameter, its output is an
 /// input of the product, and the gradient of that output becomes the parameter's.
 /// The experts of a layer run as one grouped operator a projection, which has the parameters of all of them.
+///  `gradients`: losses that run backward through the head chunk by chunk have all gradients when forward is over; they
+///            save them, and backward does nothing but hand them over.
 struct Operator {
   std::string name;  ///< "q_proj", "silu", "residual"
   ModuleId module;   ///< whose forward() runs it; the root for what runs outside of it (the plain loss)
@@ -76,12 +81,15 @@ struct Operator {
   std::vector<ValueId> outputs;
   std::vector<ValueId> saved;
   std::vector<ParameterId> parameters;
+  std::vector<ValueId> gradients;  ///< empty, or saved ones: of the first input, then of each parameter
   std::vector<Kernel> forward;
   std::vector<Kernel> backward;
   std::vector<Kernel> weight_backward;  ///< left out where the parameter is frozen
   std::int64_t scratch = 0;
   std::int64_t backward_scratch = 0;
   bool passes_gradient = false;
+  bool compiled = false;      ///< part of a compiled layer's one autograd node
+  bool reads_scalar = false;  ///< .item(): the host waits for the device, in forward and again in backward
 };
 
 /// What forward() does, in order: hooks fire on enter and leave; a value in `drop` loses its last Python reference.
@@ -102,11 +110,13 @@ struct Graph {
   const Operator& op(OperatorId id) const { return operators[id.index()]; }
 };
 
-/// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's and Liger's replacements for
-/// norms, rotation and gated mlps. What hf's layers save is checked against the real modules on a CPU
-/// (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded evenly.
-/// Throws InputError for what is not simulated (chunked and fused losses, megatron's blocks), for empty batches and for
-/// sequences longer than a learned position table.
+/// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's, Liger's and Megatron-LM's
+/// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules
+/// on a CPU (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded
+/// evenly. The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy,
+/// whatever the implementation of the layers. `compile` rewrites the layers (graph_compile.hpp). Throws InputError for
+/// empty batches, for sequences longer than a learned position table and for sequences that the chunked loss cannot
+/// split evenly.
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:

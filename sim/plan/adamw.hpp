@@ -13,9 +13,11 @@ namespace shardsim {
 /// torch.optim.AdamW on the device, over tensors of given element counts. The two moments take the parameter's type and
 /// appear in the first step (torch/optim/adamw.py, `_init_group`).
 ///  fused:    one multi-tensor kernel, no temporaries; reads p, g, m, v and writes p, m, v once.
-///  foreach:  one list of square roots for all tensors at once (torch/optim/adam.py, `_multi_tensor_adam`), about eleven
+///  foreach:  one list of square roots for all tensors at once (torch/optim/adam.py, `_multi_tensor_adam`), about
+///  eleven
 ///            reads and writes of the parameters' size.
-///  for_loop: the same passes tensor by tensor, with one tensor's square root at a time.
+///  for_loop: the same passes tensor by tensor (`_single_tensor_adam`): at most the last tensor's denominator beside
+///            this one's square root and denominator.
 class AdamW {
  public:
   AdamW(Recorder& recorder, OptimizerImpl implementation, DType type, std::vector<std::int64_t> elements);
@@ -26,7 +28,8 @@ class AdamW {
 
  private:
   void create_moments(std::size_t index);
-  void update(std::int64_t elements, std::size_t tensors, const char* label);
+  void update(std::int64_t elements, std::size_t tensors);
+  void update_one(std::int64_t elements, TensorId& denominator);
 
   Recorder& recorder_;
   OptimizerImpl implementation_;

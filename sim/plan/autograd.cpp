@@ -1,7 +1,9 @@
 #include "sim/plan/autograd.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
@@ -9,10 +11,17 @@
 namespace shardsim {
 namespace {
 
-Category category_of(const Value& value) { return value.is_logits ? Category::logits : Category::activations; }
+Category category_of(const Value& value) {
+  if (value.is_gradient) return Category::gradients;
+  return value.is_logits ? Category::logits : Category::activations;
+}
 
 bool is_decoder_layer(const Architecture& architecture, const Module& module) {
   return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
+}
+
+bool is_product(const std::vector<Kernel>& kernels) {
+  return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
 std::int64_t gradient_bytes(const Value& value) {
@@ -21,11 +30,11 @@ std::int64_t gradient_bytes(const Value& value) {
 
 }  // namespace
 
-Autograd::Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing,
+Autograd::Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
                    DType gradient_type, Recorder& recorder, Strategy& strategy)
     : architecture_(architecture),
       graph_(graph),
-      checkpointing_(checkpointing),
+      recomputation_(recomputation),
       gradient_type_(gradient_type),
       recorder_(recorder),
       strategy_(strategy),
@@ -69,13 +78,18 @@ void Autograd::find_layers() {
           range.inputs.push_back(input);
         }
       }
-      for (const ValueId output : op.outputs) written_in[output.index()] = static_cast<std::uint32_t>(layer);
+      for (const ValueId output : op.outputs) {
+        written_in[output.index()] = static_cast<std::uint32_t>(layer);
+        range.escaping.push_back(output);
+      }
       if (!op.saved.empty()) {
         range.last_save = i;
         range.last_saves_output = std::any_of(op.saved.begin(), op.saved.end(), [&](ValueId saved) {
           return std::find(op.outputs.begin(), op.outputs.end(), saved) != op.outputs.end();
         });
       }
+    } else if (step.kind == Step::Kind::drop && layer >= 0) {
+      std::erase(layers_[static_cast<std::size_t>(layer)].escaping, ValueId(step.index));
     }
   }
 }
@@ -137,7 +151,7 @@ void Autograd::forward() {
         const ModuleId module(step.index);
         locate(Phase::forward, module, "forward");
         strategy_.pre_forward(module);
-        if (checkpointing_ == Checkpointing::full && layer < 0 && architecture_.module(module).layer >= 0) {
+        if (layer < 0 && is_checkpointed(architecture_.module(module))) {
           layer = architecture_.module(module).layer;
           for (const ValueId input : layers_[static_cast<std::size_t>(layer)].inputs) ++values_[input.index()].owners;
         }
@@ -152,16 +166,30 @@ void Autograd::forward() {
         }
         break;
       }
-      case Step::Kind::run: run_forward(graph_.operators[step.index], layer < 0); break;
-      case Step::Kind::drop: drop(ValueId(step.index)); break;
+      case Step::Kind::run: {
+        const Operator& op = graph_.operators[step.index];
+        run_forward(op, layer < 0);
+        if (layer < 0 || !recomputation_.cached[step.index]) break;
+        for (const ValueId output : op.outputs) ++values_[output.index()].owners;
+        break;
+      }
+      case Step::Kind::drop:
+        drop(ValueId(step.index));
+        break;
     }
   }
 }
 
+void Autograd::read_scalar(const Operator& op) {
+  if (op.reads_scalar) recorder_.synchronize_stream(Recorder::compute_stream());
+}
+
 void Autograd::run_forward(const Operator& op, bool saving) {
+  read_scalar(op);
   for (const ValueId output : op.outputs) {
     ValueState& state = values_[output.index()];
     const Value& value = graph_.value(output);
+    SHARDSIM_CHECK(state.owners == 0, "a value is written when nobody holds an older one");
     state.owners = 1;
     state.storage = recorder_.allocate(category_of(value), value.bytes, op.name);
   }
@@ -195,14 +223,14 @@ void Autograd::backward() {
     const bool is_layer = is_decoder_layer(architecture_, module);
     if (step.kind == BackwardStep::Kind::enter) {
       locate(Phase::backward, id, "backward");
-      const bool checkpointed = is_layer && checkpointing_ == Checkpointing::full;
+      const bool checkpointed = is_layer && is_checkpointed(module);
       if (checkpointed && !strategy_.hooks_precede_recomputation()) recompute(id);
       strategy_.pre_backward(id);
       if (checkpointed && strategy_.hooks_precede_recomputation()) recompute(id);
     } else {
       strategy_.post_backward(id);
       if (!is_layer) continue;
-      if (checkpointing_ == Checkpointing::full) {
+      if (is_checkpointed(module)) {
         for (const ValueId input : layers_[static_cast<std::size_t>(module.layer)].inputs) drop(input);
       }
       recorder_.mark(Phase::backward, -1, "between layers");
@@ -210,33 +238,54 @@ void Autograd::backward() {
   }
 }
 
-// The layer's forward once more, now keeping what backward needs. Its values get fresh storages; the block input is
-// still there. Hooks fire as in the first forward. The operator that saves last need not run, only save, unless it saves
-// what it computes; what Python still holds when recomputation stops there is dropped at once.
+// The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that
+// were cached; the block input is still there. Hooks fire as in the first forward. With early stop the operator that
+// saves last need not run, only save, unless it saves what it computes; what Python still holds when recomputation
+// stops there is dropped at once, and so is autocast's cache, for recomputation enters a context of its own.
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const double before = recorder_.executed_flops();
+  const auto is_in = [](ValueId value, const std::vector<ValueId>& list) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  std::vector<ValueId> held;
   for (std::size_t i = range.begin; i <= range.end; ++i) {
     const Step& step = graph_.forward[i];
     switch (step.kind) {
-      case Step::Kind::enter: strategy_.pre_forward(ModuleId(step.index)); break;
-      case Step::Kind::leave: strategy_.post_forward(ModuleId(step.index)); break;
+      case Step::Kind::enter:
+        strategy_.pre_forward(ModuleId(step.index));
+        break;
+      case Step::Kind::leave:
+        strategy_.post_forward(ModuleId(step.index));
+        break;
       case Step::Kind::run:
-        if (i < range.last_save || (i == range.last_save && range.last_saves_output)) {
-          run_forward(graph_.operators[step.index], true);
+        if (!recomputation_.early_stop || range.reruns(i)) {
+          const Operator& op = graph_.operators[step.index];
+          run_again(step.index);
+          std::copy_if(op.outputs.begin(), op.outputs.end(), std::back_inserter(held),
+                       [&](ValueId output) { return is_in(output, range.escaping); });
         } else if (i == range.last_save) {
           keep_saved(graph_.operators[step.index]);
         }
         break;
       case Step::Kind::drop: {
         const ValueId value(step.index);
-        const bool outside = std::find(range.inputs.begin(), range.inputs.end(), value) != range.inputs.end();
-        if (!outside && values_[value.index()].owners > 0) drop(value);
+        if (!is_in(value, range.inputs) && values_[value.index()].owners > 0) drop(value);
         break;
       }
     }
   }
+  for (const ValueId value : held) drop(value);
   recomputed_flops_ += recorder_.executed_flops() - before;
+}
+
+// A cached output is there: what held it for the cache now stands for its name.
+void Autograd::run_again(std::uint32_t index) {
+  if (recomputation_.cached[index]) {
+    keep_saved(graph_.operators[index]);
+  } else {
+    run_forward(graph_.operators[index], true);
+  }
 }
 
 void Autograd::release_gradient(std::uint32_t buffer) {
@@ -246,7 +295,30 @@ void Autograd::release_gradient(std::uint32_t buffer) {
 }
 
 void Autograd::run_backward(const Operator& op) {
-  recorder_.spend(HookTimes{}.autograd_node);
+  if (!op.compiled) recorder_.spend(HookTimes{}.autograd_node);
+  read_scalar(op);
+  if (op.gradients.empty()) {
+    backpropagate(op);
+  } else {
+    hand_over(op);
+  }
+}
+
+// Forward computed the gradients: they change owners.
+void Autograd::hand_over(const Operator& op) {
+  std::vector<TensorId> gradients;
+  for (const ValueId value : op.gradients) {
+    gradients.push_back(std::exchange(values_[value.index()].storage, TensorId{}));
+  }
+  for (const ValueId saved : op.saved) drop(saved);
+  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
+    receive_parameter_gradient(op, op.parameters[i], gradients[i + 1]);
+  }
+  gradients_.push_back({gradients.front(), 1, false});
+  receive_gradient(op.inputs.front(), static_cast<std::uint32_t>(gradients_.size() - 1));
+}
+
+void Autograd::backpropagate(const Operator& op) {
   std::vector<std::uint32_t> outgoing;
   for (const ValueId input : op.inputs) {
     if (!graph_.value(input).needs_gradient) {
@@ -261,7 +333,8 @@ void Autograd::run_backward(const Operator& op) {
       continue;
     }
     const Value& value = graph_.value(input);
-    gradients_.push_back({recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1});
+    gradients_.push_back(
+        {recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1, is_product(op.backward)});
     outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
   }
   if (!op.passes_gradient) {
@@ -270,11 +343,7 @@ void Autograd::run_backward(const Operator& op) {
     for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
     recorder_.reset(scratch);
   }
-  std::vector<TensorId> fresh;
-  for (const ParameterId parameter : op.parameters) {
-    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
-    fresh.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
-  }
+  const std::vector<TensorId> fresh = allocate_parameter_gradients(op);
   for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
 
   for (const ValueId output : op.outputs) {
@@ -283,22 +352,35 @@ void Autograd::run_backward(const Operator& op) {
   }
   for (const ValueId saved : op.saved) drop(saved);
 
-  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
-    const ParameterId parameter = op.parameters[i];
-    TensorId& sum = parameter_gradients_[parameter.index()];
-    if (sum.valid()) {
-      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(sum)), "grad add");
-      recorder_.release(fresh[i]);
-    } else {
-      sum = fresh[i];
-    }
-    if (--parameter_uses_left_[parameter.index()] == 0) {
-      const TensorId complete = sum;
-      sum = TensorId{};
-      strategy_.gradient_ready(parameter, complete);
-    }
-  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
   for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
+}
+
+std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op) {
+  std::vector<TensorId> gradients;
+  for (const ParameterId parameter : op.parameters) {
+    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
+    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
+  }
+  return gradients;
+}
+
+void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient) {
+  GradientBuffer& held = parameter_gradients_[parameter.index()];
+  if (!held.storage.valid()) {
+    held = {gradient, 1, is_product(op.weight_backward)};
+  } else {
+    const std::int64_t bytes = recorder_.bytes_of(gradient);
+    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad") : held.storage;
+    recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
+    if (held.is_view) recorder_.release(held.storage);
+    recorder_.release(gradient);
+    held = {sum, 1, false};
+  }
+  if (--parameter_uses_left_[parameter.index()] > 0) return;
+  const TensorId complete = held.storage;
+  held = {};
+  strategy_.gradient_ready(parameter, complete);
 }
 
 void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
@@ -308,10 +390,16 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
     held = buffer;
     return;
   }
+  if (graph_.value(value).gradients_fused) {
+    if (gradients_[held].owners > 1) std::swap(held, buffer);
+    release_gradient(buffer);
+    return;
+  }
   const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
-  if (gradients_[held].owners > 1) {
-    const TensorId sum = recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
-    gradients_.push_back({sum, 1});
+  if (gradients_[held].owners > 1 || gradients_[held].is_view) {
+    const TensorId sum =
+        recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
+    gradients_.push_back({sum, 1, false});
     recorder_.elementwise(3 * bytes, "grad add");
     release_gradient(held);
     held = static_cast<std::uint32_t>(gradients_.size() - 1);

@@ -7,9 +7,9 @@
 
 #include "model/architecture.hpp"
 #include "model/operators.hpp"
+#include "sim/plan/checkpointing.hpp"
 #include "sim/plan/recorder.hpp"
 #include "sim/plan/strategy.hpp"
-#include "sim/request/request.hpp"
 
 namespace shardsim {
 
@@ -17,14 +17,20 @@ namespace shardsim {
 /// - a value's storage lives while Python or a saved variable refers to it;
 /// - a node runs when all gradients of its outputs have been summed; it allocates its inputs' gradients, then its
 ///   outputs' gradients and saved variables are dropped;
-/// - gradients that arrive for one tensor are summed in place when the buffer has no other owner;
+/// - gradients that arrive for one tensor are summed into the first when nothing else refers to its storage, else into
+/// a
+///   new one. A gradient that a matrix product gave was reshaped or transposed on its way, and this view refers to its
+///   base (input_buffer.cpp, `can_accumulate_inplace`): the first sum over products' gradients is a new tensor, and so
+///   is that of a tied weight's;
 /// - a parameter's gradient is complete when its last use has run backward; then the strategy's hook fires at once;
-/// - full checkpointing keeps a decoder layer's inputs only, and runs its forward again before its backward, up to the
-///   last operator that saves something (torch/utils/checkpoint.py, non-reentrant, early stop).
+/// - a checkpointed decoder layer keeps its inputs and the outputs of its cached operators only, and runs its forward
+///   again before its backward, to its end or up to the last operator that saves something (torch/utils/checkpoint.py,
+///   non-reentrant).
 class Autograd {
  public:
-  Autograd(const Architecture& architecture, const Graph& graph, Checkpointing checkpointing, DType gradient_type,
-           Recorder& recorder, Strategy& strategy);
+  /// All but `gradient_type` outlive it.
+  Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
+           DType gradient_type, Recorder& recorder, Strategy& strategy);
 
   void forward();
   void backward();
@@ -34,13 +40,14 @@ class Autograd {
  private:
   struct ValueState {
     TensorId storage;
-    std::int32_t owners = 0;      ///< Python's reference and one for each saving operator
+    std::int32_t owners = 0;  ///< Python's reference and one for each saving operator
     std::uint32_t gradient = no_gradient;
   };
   /// A gradient's storage: several values may share one (the two sides of a residual add).
   struct GradientBuffer {
     TensorId storage;
     std::int32_t owners = 0;
+    bool is_view = false;
   };
   static constexpr std::uint32_t no_gradient = ~0U;
   struct BackwardStep {
@@ -52,18 +59,26 @@ class Autograd {
   void count_uses();
   void find_layers();
   void run_forward(const Operator& op, bool saving);
+  void read_scalar(const Operator& op);
   void keep_saved(const Operator& op);
   void drop(ValueId value);
   void run_backward(const Operator& op);
+  void backpropagate(const Operator& op);
+  void hand_over(const Operator& op);
   void receive_gradient(ValueId value, std::uint32_t buffer);
   void release_gradient(std::uint32_t buffer);
-  void parameter_gradients(const Operator& op);
+  std::vector<TensorId> allocate_parameter_gradients(const Operator& op);
+  void receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient);
   void recompute(ModuleId layer);
+  void run_again(std::uint32_t op);
+  bool is_checkpointed(const Module& layer) const {
+    return layer.layer >= 0 && recomputation_.layers[static_cast<std::size_t>(layer.layer)];
+  }
   void locate(Phase phase, ModuleId module, const char* place);
 
   const Architecture& architecture_;
   const Graph& graph_;
-  Checkpointing checkpointing_;
+  const Recomputation& recomputation_;
   DType gradient_type_;
   Recorder& recorder_;
   Strategy& strategy_;
@@ -71,15 +86,17 @@ class Autograd {
   std::vector<ValueState> values_;
   std::vector<GradientBuffer> gradients_;
   std::vector<BackwardStep> backward_order_;
-  std::vector<std::int32_t> parameter_uses_;       ///< operators that give each parameter a gradient
+  std::vector<std::int32_t> parameter_uses_;  ///< operators that give each parameter a gradient
   std::vector<std::int32_t> parameter_uses_left_;
-  std::vector<TensorId> parameter_gradients_;
+  std::vector<GradientBuffer> parameter_gradients_;
   /// Of each decoder layer, for checkpointing: the range of its steps in Graph::forward, the values that come from
-  /// outside, and the step after which recomputation may stop.
+  /// outside, those that something outside holds on to (the layer's output, autocast's copies of weights), and the step
+  /// after which recomputation may stop.
   struct LayerRange {
     std::size_t begin = 0, end = 0, last_save = 0;
     bool last_saves_output = false;
-    std::vector<ValueId> inputs;
+    std::vector<ValueId> inputs, escaping;
+    bool reruns(std::size_t step) const { return step < last_save || (step == last_save && last_saves_output); }
   };
   std::vector<LayerRange> layers_;
   double recomputed_flops_ = 0;

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <set>
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
 
 namespace shardsim {
 
-Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Ring> rings, Plan& plan)
+Cluster::Cluster(const Topology& topology, const Fold& fold, const ProcessGroups& groups, Plan& plan)
     : topology_(topology), fold_(fold), plan_(plan) {
   for (const std::vector<LinkId>& members : fold.links) {
     const Link& link = topology.links[members.front().index()];
@@ -33,23 +35,67 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, std::span<const Rin
     host_memory_.push_back(of_class([&](DeviceId d) { return topology.host_memory(d); }));
     if (!topology.storages.empty()) add_storage_routes(id);
   }
-  if (world() > 1) describe_group(rings);
+  ranks_.resize(fold.devices.size());
+  for (const std::vector<DeviceId>& group : groups.shard.groups) {
+    for (std::size_t rank = 0; rank < group.size(); ++rank) {
+      const std::size_t c = fold.class_of_device[group[rank].index()].index();
+      if (fold.devices[c].front() == group[rank]) ranks_[c] = static_cast<std::int64_t>(rank);
+    }
+  }
+  meetings_ = {meetings_of(groups.shard), meetings_of(groups.replicate)};
 }
 
-void Cluster::describe_group(std::span<const Ring> rings) {
-  group_uses_ = write_uses(ring_uses(fold_, topology_, rings));
-  group_.ranks = world();
-  group_.nodes = static_cast<std::int64_t>(topology_.hosts.size());
-  group_.bandwidth = std::numeric_limits<double>::infinity();
-  // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
-  group_.intra = HopKind::nvlink;
-  for (std::uint32_t u = group_uses_.begin; u < group_uses_.end; ++u) {
-    const PlanLink& link = plan_.links[plan_.uses[u].link];
-    group_.bandwidth = std::min(group_.bandwidth, link.capacity / plan_.uses[u].share);
-    const auto kind = static_cast<LinkKind>(link.kind);
-    if (group_.nodes == 1 && kind != LinkKind::nvlink) group_.intra = HopKind::pcie;
-    if (group_.nodes > 1 && kind == LinkKind::memory) group_.intra = HopKind::pcie;
+Cluster::Meetings Cluster::meetings_of(const Communicator& communicator) {
+  Meetings meetings;
+  meetings.ranks = communicator.size();
+  if (meetings.ranks == 1) return meetings;
+  // Classes that share a group, directly or through others, take the number of the first of them.
+  std::vector<std::size_t>& of_class = meetings.of_class;
+  of_class.resize(fold_.devices.size());
+  std::iota(of_class.begin(), of_class.end(), std::size_t{0});
+  for (const std::vector<DeviceId>& group : communicator.groups) {
+    for (const DeviceId member : group) {
+      const std::size_t a = of_class[fold_.class_of_device[group.front().index()].index()];
+      const std::size_t b = of_class[fold_.class_of_device[member.index()].index()];
+      std::replace(of_class.begin(), of_class.end(), std::max(a, b), std::min(a, b));
+    }
   }
+  meetings.all.resize(fold_.devices.size());
+  for (const std::size_t meeting : of_class) ++meetings.all[meeting].programs;
+  std::vector<std::vector<Ring>> rings(meetings.all.size());
+  for (std::size_t g = 0; g < communicator.groups.size(); ++g) {
+    const DeviceId first = communicator.groups[g].front();
+    std::vector<Ring>& together = rings[of_class[fold_.class_of_device[first.index()].index()]];
+    together.insert(together.end(), communicator.rings[g].begin(), communicator.rings[g].end());
+  }
+  for (std::size_t m = 0; m < meetings.all.size(); ++m) {
+    if (meetings.all[m].programs == 0) continue;
+    meetings.all[m].uses = write_uses(ring_uses(fold_, topology_, rings[m]));
+    meetings.all[m].shape = shape_of(communicator, meetings.all[m].uses);
+  }
+  return meetings;
+}
+
+// Groups of one communicator run at the same time, so what a ring reaches is its part of each link beside theirs.
+CollectiveShape Cluster::shape_of(const Communicator& communicator, const UseRange& uses) {
+  std::vector<double> load(plan_.links.size(), 0);
+  for (const ClassUse& use : ring_uses(fold_, topology_, communicator.all_rings())) load[use.link.index()] = use.share;
+  CollectiveShape shape;
+  shape.ranks = communicator.size();
+  std::set<HostId> nodes;
+  for (const DeviceId member : communicator.groups.front()) nodes.insert(topology_.devices[member.index()].host);
+  shape.nodes = static_cast<std::int64_t>(nodes.size());
+  shape.bandwidth = std::numeric_limits<double>::infinity();
+  // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
+  shape.intra = HopKind::nvlink;
+  for (std::uint32_t u = uses.begin; u < uses.end; ++u) {
+    const PlanLink& link = plan_.links[plan_.uses[u].link];
+    shape.bandwidth = std::min(shape.bandwidth, link.capacity / load[plan_.uses[u].link]);
+    const auto kind = static_cast<LinkKind>(link.kind);
+    if (shape.nodes == 1 && kind != LinkKind::nvlink) shape.intra = HopKind::pcie;
+    if (shape.nodes > 1 && kind == LinkKind::memory) shape.intra = HopKind::pcie;
+  }
+  return shape;
 }
 
 Cluster::UseRange Cluster::write_uses(std::span<const ClassUse> uses) {
@@ -114,14 +160,17 @@ TransferId Cluster::add(double bytes, Time latency, double limit, const UseRange
   return TransferId(plan_.transfers.size() - 1);
 }
 
-TransferId Cluster::collective(std::size_t sequence, CollectiveKind kind, double total_bytes) {
-  SHARDSIM_CHECK(world() > 1, "a collective takes several ranks");
-  if (sequence == issued_.size()) {
-    const CollectiveCost cost = collective_cost(kind, total_bytes, group_);
-    issued_.push_back({add(cost.bytes, cost.latency, 0, group_uses_, fold_.devices.size()), kind, total_bytes});
+TransferId Cluster::collective(Group group, DeviceClassId device_class, std::size_t sequence, CollectiveKind kind,
+                               double total_bytes) {
+  SHARDSIM_CHECK(size(group) > 1, "a collective takes several ranks");
+  Meetings& meetings = meetings_[static_cast<std::size_t>(group)];
+  Meeting& meeting = meetings.all[meetings.of_class[device_class.index()]];
+  if (sequence == meeting.issued.size()) {
+    const CollectiveCost cost = collective_cost(kind, total_bytes, meeting.shape);
+    meeting.issued.push_back({add(cost.bytes, cost.latency, 0, meeting.uses, meeting.programs), kind, total_bytes});
   }
-  SHARDSIM_CHECK(sequence < issued_.size(), "programs issue their collectives one after the other");
-  const Issued& issued = issued_[sequence];
+  SHARDSIM_CHECK(sequence < meeting.issued.size(), "programs issue their collectives one after the other");
+  const Issued& issued = meeting.issued[sequence];
   SHARDSIM_CHECK(issued.kind == kind && issued.bytes == total_bytes,
                  "all ranks issue the same collectives in the same order");
   return issued.transfer;
@@ -133,8 +182,8 @@ TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double
 }
 
 TransferId Cluster::rendezvous(std::size_t sequence) {
-  if (meetings_.size() <= sequence) meetings_.resize(sequence + 1);
-  TransferId& meeting = meetings_[sequence];
+  if (rendezvous_.size() <= sequence) rendezvous_.resize(sequence + 1);
+  TransferId& meeting = rendezvous_[sequence];
   if (!meeting.valid()) meeting = add(0, Time{}, 0, {}, 2);
   return meeting;
 }

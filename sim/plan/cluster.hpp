@@ -1,13 +1,15 @@
-// The machine as a plan sees it: classes of equal devices, the process group over all of them, and the routes of
-// copies, written once into the plan's link and use tables.
+// The machine as a plan sees it: classes of equal devices, the process groups over them, and the routes of copies,
+// written once into the plan's link and use tables.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "sim/cost/collective_time.hpp"
 #include "sim/plan/plan.hpp"
+#include "sim/plan/process_groups.hpp"
 #include "sim/topology/fold.hpp"
 #include "sim/topology/topology.hpp"
 
@@ -17,15 +19,19 @@ enum class Direction : std::uint8_t { to_device, to_host };
 /// Between drives and host memory.
 enum class StorageAccess : std::uint8_t { read, write };
 
-/// One data-parallel process group over all devices, rank r on device r. Programs of different device classes meet in
-/// its collectives: the k-th collective that one program issues is the k-th of every other.
+/// Programs of different device classes meet in the collectives of their groups: the k-th collective that one program
+/// issues in a group is the k-th of every other. Where a class's members stand in several groups of a communicator at
+/// once, one transfer stands for what all of them do.
 class Cluster {
  public:
-  /// Writes `plan.links`, `plan.host_classes` and the uses of every route; `rings` are what the group's collectives run
-  /// on. `plan` must outlive the cluster.
-  Cluster(const Topology& topology, const Fold& fold, std::span<const Ring> rings, Plan& plan);
+  /// Writes `plan.links`, `plan.host_classes` and the uses of every route. `fold` keeps links apart that the groups'
+  /// rings load differently. `plan` must outlive the cluster.
+  Cluster(const Topology& topology, const Fold& fold, const ProcessGroups& groups, Plan& plan);
 
-  std::int64_t world() const { return static_cast<std::int64_t>(topology_.devices.size()); }
+  /// Ranks in each group of the communicator.
+  std::int64_t size(Group group) const { return meetings_[static_cast<std::size_t>(group)].ranks; }
+  /// Place of the class's representative in its shard group.
+  std::int64_t rank(DeviceClassId device_class) const { return ranks_[device_class.index()]; }
   const Topology& topology() const { return topology_; }
   const Fold& fold() const { return fold_; }
   /// Ranks that share the host, and so its cores, with the class's representative.
@@ -34,8 +40,10 @@ class Cluster {
   std::int64_t ranks_on_socket(DeviceClassId device_class) const;
   std::uint32_t host_class_of(DeviceClassId device_class) const;
 
-  /// The `sequence`-th collective of the group; made by the first program that reaches it, joined by the others.
-  TransferId collective(std::size_t sequence, CollectiveKind kind, double total_bytes);
+  /// The `sequence`-th collective of the class's groups; made by the first program that reaches it, joined by the
+  /// others.
+  TransferId collective(Group group, DeviceClassId device_class, std::size_t sequence, CollectiveKind kind,
+                        double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
   /// The `sequence`-th meeting of two programs; made by the first that reaches it. Moves nothing.
@@ -64,22 +72,34 @@ class Cluster {
   void add_storage_routes(DeviceClassId device_class);
   UseRange write_uses(std::span<const ClassUse> uses);
   TransferId add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants);
-  void describe_group(std::span<const Ring> rings);
+  struct Issued {
+    TransferId transfer;
+    CollectiveKind kind;
+    double bytes;
+  };
+  /// Device classes that share groups of a communicator, and what their collectives load.
+  struct Meeting {
+    std::size_t programs = 0;
+    UseRange uses;
+    CollectiveShape shape;
+    std::vector<Issued> issued;
+  };
+  struct Meetings {
+    std::int64_t ranks = 1;
+    std::vector<std::size_t> of_class;  ///< index into `all`
+    std::vector<Meeting> all;
+  };
+  Meetings meetings_of(const Communicator& communicator);
+  CollectiveShape shape_of(const Communicator& communicator, const UseRange& uses);
 
   const Topology& topology_;
   const Fold& fold_;
   Plan& plan_;
   std::vector<Path> to_device_, to_host_, host_memory_;  ///< by device class
   std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
-  UseRange group_uses_;
-  CollectiveShape group_;
-  struct Issued {
-    TransferId transfer;
-    CollectiveKind kind;
-    double bytes;
-  };
-  std::vector<Issued> issued_;
-  std::vector<TransferId> meetings_;
+  std::vector<std::int64_t> ranks_;                      ///< likewise
+  std::array<Meetings, 2> meetings_;                     ///< by Group
+  std::vector<TransferId> rendezvous_;
 };
 
 }  // namespace shardsim

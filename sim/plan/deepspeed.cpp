@@ -8,10 +8,13 @@ namespace shardsim {
 
 ZeroSizes zero_sizes(Precision precision) {
   switch (precision) {
-    case Precision::bf16: return {2, 2, true};
+    case Precision::bf16:
+      return {2, 2};
     case Precision::fp32:
-    case Precision::amp_bf16: return {4, 4, false};
-    default: return {2, 4, true};
+    case Precision::amp_bf16:
+      return {4, 4};
+    default:
+      return {2, 4};
   }
 }
 
@@ -46,6 +49,17 @@ std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+void add_slices(const FlatPlace& place, std::int64_t numel, std::vector<OwnerSlice>& slices) {
+  const std::int64_t end = place.offset + numel;
+  for (std::int64_t begin = place.offset; begin < end;) {
+    const std::int64_t owner = begin / place.partition;
+    const std::int64_t next = std::min(end, (owner + 1) * place.partition);
+    if (slices.empty() || slices.back().owner != owner) slices.push_back({owner, 0});
+    slices.back().elements += next - begin;
+    begin = next;
+  }
 }
 
 std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {

@@ -10,23 +10,19 @@
 
 namespace shardsim {
 
-/// Defaults of deepspeed/runtime/zero/config.py (deepspeedai/DeepSpeed edaa72212), in elements.
-struct ZeroConfig {
-  std::int64_t reduce_bucket_size = 500'000'000;
-  std::int64_t sub_group_size = 1'000'000'000;
-};
-
 /// Bytes an element of each copy that ZeRO keeps.
 struct ZeroSizes {
-  std::int64_t weight = 2;    ///< what the model computes with, and its gradients
-  std::int64_t master = 4;    ///< the optimizer's copy; with fp32 weights stages 1 and 2 clone it, stage 3 aliases it
-  bool stage3_master = true;
+  std::int64_t weight = 2;  ///< what the model computes with, and its gradients
+  std::int64_t master = 4;  ///< the optimizer's copy; there is one even where the weights are of the same type
 };
 /// bf16_mixed and fp16_mixed: 2 and 4; bf16: 2 and 2 (`bf16_master_weights_and_grads`); fp32 and autocast: 4 and 4.
+/// Stage 3 means to alias a master of the weights' own type, but stage3.py (_create_fp32_partitions, DeepSpeed 0.19.8)
+/// compares a torch.device with a string, which is never equal, and clones.
 ZeroSizes zero_sizes(Precision precision);
 
 /// The optimizer's two parameter groups as the Hugging Face Trainer makes them: with weight decay (matrices), without
-/// (norms and biases); each in registration order.
+/// (norms and biases); each in registration order. AdamW over model.parameters() would have one group: one norm, one
+/// all-gather and one padding less, and partitions cut in registration order.
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture);
 
 /// The part of a flat parameter group that a rank owns under stages 1 and 2.
@@ -42,6 +38,19 @@ struct FlatGroup {
   std::vector<std::int64_t> offset;  ///< of each parameter in the flat buffer
 };
 std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world);
+
+/// Where a parameter lies in its group's flat buffer, and what each rank owns of that.
+struct FlatPlace {
+  std::int64_t offset = 0;
+  std::int64_t partition = 1;
+};
+/// Consecutive elements of a bucket with one owner.
+struct OwnerSlice {
+  std::int64_t owner = 0;
+  std::int64_t elements = 0;
+};
+/// Appends a parameter's gradient, cut at the partitions' boundaries; a slice joins the last one of the same owner.
+void add_slices(const FlatPlace& place, std::int64_t numel, std::vector<OwnerSlice>& slices);
 
 /// Equal for ranks that own equally large slices of equally large parameters in the same order.
 std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);

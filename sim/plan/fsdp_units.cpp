@@ -1,6 +1,8 @@
 #include "sim/plan/fsdp_units.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <utility>
 
 #include "model/core/units.hpp"
 
@@ -69,24 +71,48 @@ std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t 
   UnitCollector collector(architecture, rank, world);
   const Landmarks landmarks = find_landmarks(architecture);
   std::vector<FsdpUnit> units(1);
-  FsdpUnit& root = units.front();
-  root.first = root.last = ModuleId(0);
-  root.reshard_after_forward = false;
-  const auto add = [&](ModuleId first, ModuleId last, bool reshard) {
-    FsdpUnit unit{first, last, {}, reshard};
-    collector.take(unit, first);
-    if (last != first) collector.take(unit, last);
+  const auto add = [&](FsdpUnit unit, std::initializer_list<ModuleId> modules) {
+    for (const ModuleId module : modules) {
+      if (module.valid()) collector.take(unit, module);
+    }
+    std::sort(unit.parameters.begin(), unit.parameters.end(),
+              [](const FsdpParameter& a, const FsdpParameter& b) { return a.id.index() < b.id.index(); });
     units.push_back(std::move(unit));
   };
-  const bool tied = architecture.dims.tied_embeddings;
-  if (!tied && landmarks.embedding.valid()) add(landmarks.embedding, landmarks.embedding, reshard_after_forward);
-  for (const ModuleId layer : architecture.layer_modules()) add(layer, layer, reshard_after_forward);
+  const bool tied = architecture.dims.tied_embeddings && landmarks.head.valid();
+  if (tied) {
+    add({landmarks.embedding, landmarks.head, {}, false, true}, {landmarks.norm, landmarks.embedding, landmarks.head});
+  } else if (landmarks.embedding.valid()) {
+    add({landmarks.embedding, landmarks.embedding, {}, reshard_after_forward, true}, {landmarks.embedding});
+  }
+  for (const ModuleId layer : architecture.layer_modules())
+    add({layer, layer, {}, reshard_after_forward, false}, {layer});
   if (!tied && landmarks.head.valid()) {
     const ModuleId first = landmarks.norm.valid() ? landmarks.norm : landmarks.head;
-    add(first, landmarks.head, false);
+    add({first, landmarks.head, {}, false, false}, {landmarks.norm, landmarks.head});
   }
-  collector.take(units.front(), ModuleId(0));
-  if (units.front().parameters.empty()) units.erase(units.begin());
+  FsdpUnit& root = units.front();
+  root = {ModuleId(0), ModuleId(0), {}, false, true};
+  collector.take(root, ModuleId(0));
+  if (root.parameters.empty()) units.erase(units.begin());
+  return units;
+}
+
+std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world) {
+  std::vector<FlatUnit> units(1);
+  units.front().module = ModuleId(0);
+  for (const ModuleId layer : architecture.layer_modules()) units.emplace_back().module = layer;
+  std::vector<bool> taken(architecture.parameters.size());
+  for (const Module& module : architecture.modules) {
+    FlatUnit& unit = units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
+    for (const ParameterId id : module.parameters) {
+      if (taken[id.index()]) continue;
+      taken[id.index()] = true;
+      unit.parameters.push_back(id);
+      unit.elements += architecture.parameter(id).numel;
+    }
+  }
+  for (FlatUnit& unit : units) unit.shard = ceil_div(unit.elements, world);
   return units;
 }
 

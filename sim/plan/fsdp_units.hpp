@@ -22,15 +22,31 @@ struct FsdpUnit {
   ModuleId first, last;
   std::vector<FsdpParameter> parameters;
   bool reshard_after_forward = true;
+  /// Nothing that enters `first` needs a gradient, so that no hook of autograd marks the end of its backward: the unit
+  /// is reduced when the whole backward is over (_fsdp_state.py, `_root_post_backward_final_callback`).
+  bool reduces_last = false;
   std::int64_t shard_elements() const;
 };
 
-/// As accelerate (utils/fsdp_utils.py, fsdp2_prepare_model) and torchtitan wrap a transformer: the input embedding, each
-/// decoder layer, and [final norm, lm_head] as one unit that stays gathered; what remains (learned positions) belongs to
-/// the root, which stays gathered too. With tied embeddings the embedding, the norm and the head fall to the root.
-/// Units stand in forward order, the root (if it has parameters) first.
+/// As accelerate (utils/fsdp_utils.py, fsdp2_prepare_model) and torchtitan wrap a transformer: the input embedding,
+/// each decoder layer, and [final norm, lm_head] as one unit that stays gathered; what remains (learned positions)
+/// belongs to the root, which stays gathered too. With tied embeddings the embedding joins the norm and the head in
+/// their unit, which then is gathered from the beginning (one group must own a shared weight: torch 2.13 checks it).
+/// Units stand in the order in which FSDP visits its states: the root (if it has parameters), then as modules stand.
 std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
                                  bool reshard_after_forward);
+
+/// One FlatParameter of FSDP1: all parameters of a wrapped module end to end, padded to the ranks, so that all ranks
+/// own alike.
+struct FlatUnit {
+  ModuleId module;
+  std::vector<ParameterId> parameters;
+  std::int64_t elements = 0;  ///< before padding
+  std::int64_t shard = 0;     ///< of one rank, padding included
+};
+
+/// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest.
+std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
 
 /// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.
 std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);

@@ -79,20 +79,24 @@ class Loader {
   }
 
   void fsdp() {
-    const bool holds_model = recorder_.rank() == 0 || !request_.fsdp.cpu_ram_efficient_loading;
+    const bool holds_model = recorder_.is_rank_0() || !request_.fsdp.cpu_ram_efficient_loading;
     const TensorId model = holds_model ? host_model() : TensorId{};
     // Loaded in the checkpoint's type; what the optimizer updates in fp32 is upcast once it is sharded.
     std::vector<TensorId> shards;
     if (keeps_master_weights(request_.precision) && !request_.offload.any()) {
-      for (const Parameter& parameter : architecture_.parameters) {
-        const std::int64_t rows = ceil_div(parameter.shape.front(), recorder_.world());
-        shards.push_back(recorder_.allocate(
-            Category::weights, rows * (parameter.numel / parameter.shape.front()) * element_, "loaded shard"));
+      for (const std::int64_t elements : fsdp_shards()) {
+        shards.push_back(recorder_.allocate(Category::weights, elements * element_, "loaded shard"));
       }
     }
     std::int64_t largest = 0;
-    for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
-    passing(largest * element_, "broadcast weight");
+    if (is_fsdp1(request_.kind)) {
+      for (const FlatUnit& unit : flat_units(architecture_, recorder_.world()))
+        largest = std::max(largest, unit.elements);
+      passing(2 * largest * element_, "unit and its flat copy");
+    } else {
+      for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
+      passing(largest * element_, "broadcast weight");
+    }
     for (const TensorId shard : shards) recorder_.release(shard);
     recorder_.empty_cache();
     strategy_.initialise();
@@ -111,6 +115,19 @@ class Loader {
   /// Device memory that is there for a moment.
   void passing(std::int64_t bytes, const char* label) {
     recorder_.release(recorder_.allocate(Category::buffers, bytes, label));
+  }
+
+  std::vector<std::int64_t> fsdp_shards() const {
+    std::vector<std::int64_t> shards;
+    if (is_fsdp1(request_.kind)) {
+      for (const FlatUnit& unit : flat_units(architecture_, recorder_.world())) shards.push_back(unit.shard);
+      return shards;
+    }
+    for (const Parameter& parameter : architecture_.parameters) {
+      const std::int64_t rows = ceil_div(parameter.shape.front(), recorder_.world());
+      shards.push_back(rows * (parameter.numel / parameter.shape.front()));
+    }
+    return shards;
   }
 
   std::int64_t partition_bytes() const {

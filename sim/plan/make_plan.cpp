@@ -1,6 +1,7 @@
 #include "sim/plan/make_plan.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "sim/plan/autograd.hpp"
 #include "sim/plan/load.hpp"
@@ -23,34 +24,36 @@ GraphOptions graph_options(const Request& request) {
   options.attention = request.attention;
   options.loss = request.loss;
   options.implementation = request.implementation;
+  options.compile = request.compile;
   return options;
 }
 
-std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& architecture, std::int64_t world,
+std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& architecture, const Communicator& shard,
                                     Plan& plan) {
-  std::vector<std::uint64_t> roles;
-  if (world > ranks_planned_apart && (request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2)) {
+  const auto world = static_cast<std::size_t>(shard.size());
+  std::vector<std::uint64_t> of_rank;
+  const bool zero12 = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2;
+  if (shard.size() > ranks_planned_apart && zero12) {
     // Rank 0 starts with the embedding, the largest tensor that any rank owns a slice of; the others own layers.
-    roles.assign(static_cast<std::size_t>(world), 1);
-    roles.front() = 0;
+    of_rank.assign(world, 1);
+    of_rank.front() = 0;
     plan.assumptions.push_back(
         "ranks own different slices of the model: rank 0 and rank 1 are simulated, rank 1 for all others");
-    return roles;
+  } else {
+    for (std::int64_t rank = 0; rank < shard.size(); ++rank) {
+      of_rank.push_back(rank_role(request, architecture, rank, shard.size()));
+    }
   }
-  for (std::int64_t rank = 0; rank < world; ++rank) roles.push_back(rank_role(request, architecture, rank, world));
+  std::vector<std::uint64_t> roles(world * shard.groups.size());
+  for (const std::vector<DeviceId>& group : shard.groups) {
+    for (std::size_t rank = 0; rank < world; ++rank) roles[group[rank].index()] = of_rank[rank];
+  }
   // Any number that no other rank has.
   if (loads_on_rank_0(request) || request.save != SaveKind::none) roles.front() = rank_0_role;
   return roles;
 }
 
 bool uses_storage(const Request& request) { return request.save != SaveKind::none || request.offload.on_nvme(); }
-
-std::vector<Ring> rings_of_all(const Topology& topology) {
-  if (topology.devices.size() == 1) return {};
-  std::vector<DeviceId> all;
-  for (std::size_t d = 0; d < topology.devices.size(); ++d) all.emplace_back(d);
-  return topology.rings(all);
-}
 
 void record_step(const Request& request, std::uint16_t step, Recorder& recorder, Strategy& strategy,
                  Autograd& autograd) {
@@ -71,17 +74,19 @@ void record_step(const Request& request, std::uint16_t step, Recorder& recorder,
 
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
                      Folding folding) {
-  const auto world = static_cast<std::int64_t>(topology.devices.size());
   PlannedRun run;
   Plan& plan = run.plan;
   plan.steps = simulated_steps;
   plan.assumptions.push_back(describe_load(request));
-  const std::vector<std::uint64_t> roles = roles_of(request, architecture, world, plan);
-  const std::vector<Ring> rings = rings_of_all(topology);
-  run.fold = folding == Folding::on && request.kind != StrategyKind::device_map ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
+  const ProcessGroups groups = process_groups(topology, shards_within_nodes(request.kind));
+  const std::vector<std::uint64_t> roles = roles_of(request, architecture, groups.shard, plan);
+  const std::array rings{groups.shard.all_rings(), groups.replicate.all_rings()};
+  const bool folds = folding == Folding::on && request.kind != StrategyKind::device_map;
+  run.fold = folds ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
   const Fold& fold = run.fold;
-  Cluster cluster(topology, fold, rings, plan);
+  Cluster cluster(topology, fold, groups, plan);
   const Graph graph = build_graph(architecture, graph_options(request));
+  const Recomputation recomputation = plan_recomputation(request, architecture, graph);
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     Recorder recorder(cluster, DeviceClassId(c), plan);
@@ -91,8 +96,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     record_load(context, *strategy);
-    Autograd autograd(architecture, graph, request.checkpointing, gradient_type(request.precision), recorder,
-                      *strategy);
+    Autograd autograd(architecture, graph, recomputation, gradient_type(request.precision), recorder, *strategy);
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {
       record_step(request, step, recorder, *strategy, autograd);
     }

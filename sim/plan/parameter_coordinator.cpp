@@ -7,21 +7,49 @@
 
 namespace shardsim {
 namespace {
+
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::min();
+
+bool is_leaf(const Module& module) {
+  return module.class_name == "MixtralSparseMoeBlock" || module.class_name == "Qwen3MoeSparseMoeBlock" ||
+         module.class_name == "DeepseekV3MoE";
 }
+
+}  // namespace
 
 ParameterCoordinator::ParameterCoordinator(const Architecture& architecture, const CoordinatorConfig& config,
                                            Actions actions)
     : architecture_(architecture),
       config_(config),
       actions_(std::move(actions)),
+      inside_leaf_(architecture.modules.size(), false),
+      leaf_of_(architecture.parameters.size()),
       persistent_(architecture.parameters.size()),
       status_(architecture.parameters.size(), Status::absent),
       latest_(architecture.parameters.size(), never),
       active_(architecture.parameters.size(), 0),
-      queued_(architecture.parameters.size(), false) {
+      queued_(architecture.parameters.size(), false),
+      reused_(architecture.parameters.size(), 0) {
+  for (const Module& module : architecture.modules) parameters_.push_back(module.parameters);
+  find_leaf_modules();
   for (std::size_t i = 0; i < persistent_.size(); ++i) {
     persistent_[i] = architecture.parameters[i].numel <= config.persistence_threshold;
+  }
+}
+
+// Parents stand before their children, so a leaf is known before anything inside it.
+void ParameterCoordinator::find_leaf_modules() {
+  std::vector<ModuleId> leaf_above(architecture_.modules.size());
+  for (std::size_t i = 0; i < architecture_.modules.size(); ++i) {
+    const Module& module = architecture_.modules[i];
+    const ModuleId above = module.parent.valid() ? leaf_above[module.parent.index()] : ModuleId{};
+    leaf_above[i] = above.valid() || !is_leaf(module) ? above : ModuleId(i);
+    inside_leaf_[i] = above.valid();
+    if (!leaf_above[i].valid()) continue;
+    for (const ParameterId p : module.parameters) {
+      leaf_of_[p.index()] = leaf_above[i];
+      if (above.valid()) parameters_[above.index()].push_back(p);
+    }
   }
 }
 
@@ -34,7 +62,7 @@ void ParameterCoordinator::begin_micro_step() {
   if (mode_ == Mode::record) {
     uses_.clear();
     for (std::size_t v = 0; v < order_.size(); ++v) {
-      for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+      for (const ParameterId p : parameters_of(order_[v])) {
         uses_.push_back({p, static_cast<std::int64_t>(v)});
       }
     }
@@ -60,18 +88,18 @@ void ParameterCoordinator::gather(Parameters parameters) {
 }
 
 void ParameterCoordinator::fetch(ModuleId id) {
-  const Module& module = architecture_.module(id);
+  if (!has_hooks(id)) return;
   if (mode_ == Mode::complete) {
     const auto v = static_cast<std::size_t>(visit_);
     if (v >= order_.size() || order_[v] != id) mode_ = Mode::invalid;
   }
   if (mode_ == Mode::record) order_.push_back(id);
   std::vector<ParameterId> needed;
-  for (const ParameterId p : module.parameters) {
+  for (const ParameterId p : parameters_of(id)) {
     if (status_[p.index()] == Status::absent) needed.push_back(p);
   }
   gather(needed);
-  for (const ParameterId p : module.parameters) {
+  for (const ParameterId p : parameters_of(id)) {
     ++active_[p.index()];
     if (status_[p.index()] != Status::in_flight) continue;
     actions_.await(p);
@@ -86,7 +114,7 @@ void ParameterCoordinator::fetch(ModuleId id) {
 // look-ahead grows hook by hook until max_live_parameters are gathered.
 void ParameterCoordinator::prefetch(ModuleId id) {
   std::size_t fresh = 0;
-  for (const ParameterId p : architecture_.module(id).parameters) fresh += latest_[p.index()] < visit_ ? 1 : 0;
+  for (const ParameterId p : parameters_of(id)) fresh += latest_[p.index()] < visit_ ? 1 : 0;
   while (fresh > 0 && next_use_ < uses_.size()) {
     const Use& use = uses_[next_use_++];
     if (latest_[use.parameter.index()] < visit_) --fresh;
@@ -133,25 +161,44 @@ void ParameterCoordinator::read_ahead() {
   drives_->read_ahead(wanted);
 }
 
-// Used again soon: within max_reuse_distance elements of the trace from here.
-bool ParameterCoordinator::is_kept(ParameterId parameter) const {
+// What is used again soon: within max_reuse_distance elements of the trace from here. A leaf module's release looks
+// into the subtrees of the modules to come, any other's at their direct parameters alone (`iter_params(module,
+// recurse=z3_leaf_module(submodule_to_release))`).
+void ParameterCoordinator::mark_reused(bool leaf) {
+  ++releases_;
   std::int64_t distance = 0;
-  for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance; ++v) {
+  for (std::size_t v = static_cast<std::size_t>(visit_); v < order_.size() && distance < config_.max_reuse_distance;
+       ++v) {
+    if (leaf) {
+      distance += mark_subtree(order_[v]);
+      continue;
+    }
     for (const ParameterId p : architecture_.module(order_[v]).parameters) {
-      if (p == parameter) return true;
+      reused_[p.index()] = releases_;
       distance += numel(p);
     }
   }
-  return false;
+}
+
+std::int64_t ParameterCoordinator::mark_subtree(ModuleId id) {
+  const Module& module = architecture_.module(id);
+  std::int64_t elements = 0;
+  for (const ParameterId p : module.parameters) {
+    reused_[p.index()] = releases_;
+    elements += numel(p);
+  }
+  for (const ModuleId child : module.children) elements += mark_subtree(child);
+  return elements;
 }
 
 void ParameterCoordinator::release(ModuleId id) {
-  const Module& module = architecture_.module(id);
-  for (const ParameterId p : module.parameters) {
+  if (!has_hooks(id) || parameters_of(id).empty()) return;
+  if (mode_ == Mode::complete) mark_reused(is_leaf(architecture_.module(id)));
+  for (const ParameterId p : parameters_of(id)) {
     --active_[p.index()];
     bool releases = true;
     if (mode_ == Mode::complete) {
-      releases = !persistent_[p.index()] && latest_[p.index()] <= visit_ && !is_kept(p);
+      releases = !persistent_[p.index()] && latest_[p.index()] <= visit_ && reused_[p.index()] != releases_;
     }
     if (releases && status_[p.index()] == Status::available && active_[p.index()] == 0) partition(p);
   }

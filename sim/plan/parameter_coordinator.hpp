@@ -56,6 +56,12 @@ class ParameterCoordinator {
   /// After it: persistent parameters are gathered again.
   void mark_persistent_available();
 
+  bool has_hooks(ModuleId module) const { return !inside_leaf_[module.index()]; }
+  /// The leaf module that a parameter belongs to; unset outside of them.
+  ModuleId leaf_of(ParameterId parameter) const { return leaf_of_[parameter.index()]; }
+  /// What the hooks on a module see, in registration order.
+  const std::vector<ParameterId>& parameters_of(ModuleId module) const { return parameters_[module.index()]; }
+
   bool is_persistent(ParameterId parameter) const { return persistent_[parameter.index()]; }
   /// Elements of parameters that are gathered or in flight, without the persistent ones.
   std::int64_t live_elements() const { return live_; }
@@ -72,7 +78,9 @@ class ParameterCoordinator {
   void prefetch(ModuleId module);
   void read_ahead();
   void partition(ParameterId parameter);
-  bool is_kept(ParameterId parameter) const;
+  void find_leaf_modules();
+  void mark_reused(bool leaf);
+  std::int64_t mark_subtree(ModuleId module);
   std::int64_t numel(ParameterId p) const { return architecture_.parameter(p).numel; }
 
   const Architecture& architecture_;
@@ -86,11 +94,16 @@ class ParameterCoordinator {
   std::int64_t visit_ = 0;
   std::int64_t gathered_ = 0;  ///< what DeepSpeed counts as available: persistent ones included
   std::int64_t live_ = 0;
+  std::vector<std::vector<ParameterId>> parameters_;  ///< by module
+  std::vector<bool> inside_leaf_;                     ///< by module
+  std::vector<ModuleId> leaf_of_;                     ///< by parameter
   std::vector<bool> persistent_;
   std::vector<Status> status_;
   std::vector<std::int64_t> latest_;  ///< last visit for which the queue has passed this parameter
   std::vector<std::int32_t> active_;  ///< modules that use it right now
   std::vector<bool> queued_;
+  std::vector<std::int64_t> reused_;  ///< last release that found the parameter within the reuse distance
+  std::int64_t releases_ = 0;
 };
 
 }  // namespace shardsim

@@ -13,7 +13,6 @@ Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
       device_class_(device_class),
       plan_(plan),
       device_(cluster.topology().devices[cluster.fold().devices[device_class.index()].front().index()]),
-      rank_(static_cast<std::int64_t>(cluster.fold().devices[device_class.index()].front().index())),
       times_(device_.spec) {
   for (const DeviceId member : cluster.fold().devices[device_class.index()]) {
     program_.devices.push_back(static_cast<std::uint32_t>(member.index()));
@@ -23,7 +22,9 @@ Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
   program_.ranks_per_host = static_cast<std::uint32_t>(program_.devices.size()) / plan.host_classes[host_class].count;
   program_.capacity_bytes = device_.spec.memory.value();
   program_.outside_bytes = device_.spec.context_memory.value();
-  if (world() > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
+  for (const std::int64_t ranks : {world(), replicas()}) {
+    if (ranks > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
+  }
   stream("compute");
   // Every record() needs a present, even before the first phase begins.
   mark(Phase::load, -1, "load");
@@ -141,16 +142,18 @@ TaskId Recorder::copy(Direction direction, double bytes, bool pinned, std::strin
   return id;
 }
 
-void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_view text, StreamId stream) {
-  if (world() == 1) return;
+void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_view text, StreamId stream,
+                          Group group) {
+  if (cluster_.size(group) == 1) return;
+  Communicated& communicated = communicators_[static_cast<std::size_t>(group)];
   spend(HookTimes{}.collective);
-  wait(stream, last_collective_);
+  wait(stream, communicated.last);
   Task task;
   task.kind = TaskKind::collective;
   task.stream = stream;
   task.label = label(text);
-  task.transfer = cluster_.collective(collectives_++, kind, total_bytes);
-  last_collective_ = launch(task);
+  task.transfer = cluster_.collective(group, device_class_, communicated.collectives++, kind, total_bytes);
+  communicated.last = launch(task);
 }
 
 void Recorder::forget_communicator() {
@@ -177,12 +180,15 @@ TaskId Recorder::peer_copy(DeviceId from, double bytes, std::string_view text, S
 
 void Recorder::barrier() {
   synchronize_device();
-  collective(CollectiveKind::all_reduce, 4, "barrier", compute_stream());
+  for (const Group group : {Group::shard, Group::replicate}) {
+    collective(CollectiveKind::all_reduce, 4, "barrier", compute_stream(), group);
+  }
   synchronize_stream(compute_stream());
 }
 
 TaskId Recorder::storage(StorageAccess access, double bytes, std::string_view text, StreamId stream) {
-  if (phase_ != Phase::save) (access == StorageAccess::read ? program_.storage_read : program_.storage_written) += bytes;
+  if (phase_ != Phase::save)
+    (access == StorageAccess::read ? program_.storage_read : program_.storage_written) += bytes;
   Task task;
   task.kind = TaskKind::storage_io;
   task.stream = stream;

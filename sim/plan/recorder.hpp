@@ -2,6 +2,7 @@
 // allocated and freed by the host thread, kernels, copies and collectives that it launches.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,8 +23,14 @@ class Recorder {
 
   Cluster& cluster() { return cluster_; }
   const Device& device() const { return device_; }
-  std::int64_t world() const { return cluster_.world(); }
-  std::int64_t rank() const { return rank_; }
+  /// Ranks that states are sharded over, and this one's place among them: all data-parallel ranks, but a node's under
+  /// hybrid sharding.
+  std::int64_t world() const { return cluster_.size(Group::shard); }
+  std::int64_t rank() const { return cluster_.rank(device_class_); }
+  /// True for the first of all ranks, whatever the groups.
+  bool is_rank_0() const { return program_.devices.front() == 0; }
+  /// Ranks that hold the same shard, and reduce its gradients once more.
+  std::int64_t replicas() const { return cluster_.size(Group::replicate); }
   std::int64_t ranks_on_host() const { return cluster_.ranks_on_host(device_class_); }
 
   /// The stream of that name, made on first use. Stream 0 is "compute".
@@ -49,9 +56,10 @@ class Recorder {
   /// A kernel that reads and writes `bytes` of device memory.
   TaskId elementwise(double bytes, std::string_view label, StreamId stream = compute_stream());
   TaskId copy(Direction direction, double bytes, bool pinned, std::string_view label, StreamId stream);
-  /// Over the process group; collectives of one communicator run one after the other whatever their streams. One rank:
-  /// no task, as NCCL does nothing.
-  void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream);
+  /// Over this rank's group of a communicator; collectives of one communicator run one after the other whatever their
+  /// streams. One rank: no task, as NCCL does nothing.
+  void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream,
+                  Group group = Group::shard);
   /// While muted, nothing is recorded: what another program of the same host thread does. Tensors allocated then are not
   /// this program's, and their release is not either.
   void mute(bool muted) { muted_ = muted; }
@@ -73,8 +81,8 @@ class Recorder {
 
   /// The last task queued on a stream: what cudaEventRecord would capture. Unset when there is none.
   TaskId record(StreamId stream) const { return last_[stream.index()]; }
-  /// The last collective of the process group; unset when there was none.
-  TaskId last_collective() const { return last_collective_; }
+  /// The last collective of the shard group; unset when there was none.
+  TaskId last_collective() const { return communicators_.front().last; }
   /// `stream`'s next task waits for `event` too.
   void wait(StreamId stream, TaskId event);
   void wait_stream(StreamId waiter, StreamId awaited) { wait(waiter, record(awaited)); }
@@ -102,14 +110,16 @@ class Recorder {
   DeviceClassId device_class_;
   Plan& plan_;
   const Device& device_;
-  std::int64_t rank_;
   KernelTimes times_;
   Program program_;
   std::unordered_map<std::string, LabelId> labels_;
   std::vector<TaskId> last_;                  ///< by stream
   std::vector<std::vector<TaskId>> awaited_;  ///< by stream, for its next task
-  TaskId last_collective_;
-  std::size_t collectives_ = 0;
+  struct Communicated {
+    std::size_t collectives = 0;
+    TaskId last;
+  };
+  std::array<Communicated, 2> communicators_;  ///< by Group
   Time pending_;
   Phase phase_ = Phase::load;
   std::uint16_t step_ = 0;

@@ -7,6 +7,7 @@
 
 #include "model/core/error.hpp"
 #include "sim/plan/device_map.hpp"
+#include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -17,21 +18,23 @@ namespace {
 // Every micro-step is simulated, so a step of a million of them would be a plan of billions of tasks.
 constexpr std::int64_t most_layer_passes = 2'000'000;
 
-bool is_fsdp(const Request& request) {
-  return request.kind == StrategyKind::fsdp || request.kind == StrategyKind::fsdp_grad_op;
-}
-
 void choose_reduce_type(Request& request, std::vector<std::string>& assumptions) {
   const DType gradients = gradient_type(request.precision);
   if (request.reduce_dtype) {
-    if (!is_fsdp(request) && *request.reduce_dtype != gradients) {
+    if (!is_fsdp(request.kind) && *request.reduce_dtype != gradients) {
       throw InputError(fmt::format("{} reduces gradients in their own type, {}", request.strategy, name_of(gradients)),
                        "--reduce-dtype", fmt::format("{}, or an fsdp strategy", name_of(gradients)));
     }
     return;
   }
   request.reduce_dtype = gradients;
-  if (!is_fsdp(request) || !keeps_master_weights(request.precision)) return;
+  if (!keeps_master_weights(request.precision)) return;
+  if (is_fsdp1(request.kind)) {
+    assumptions.push_back(
+        "gradients are reduced in 16 bits, as FSDP1 does unless told otherwise, and accelerate too: --reduce-dtype "
+        "fp32");
+  }
+  if (!is_fsdp2(request.kind)) return;
   request.reduce_dtype = DType::f32;
   assumptions.push_back(
       "gradients are reduced in fp32, as torchtitan does; accelerate reduces in 16 bits: --reduce-dtype bf16");
@@ -43,6 +46,34 @@ void choose_seq_len(Request& request, const Architecture& architecture, std::vec
   request.seq_len = dims.max_positions;
   assumptions.push_back(
       fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
+}
+
+void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptions) {
+  if (!is_fsdp1(request.kind) || request.fsdp.backward_prefetch) return;
+  const bool accelerate = request.implementation == Implementation::hf;
+  request.fsdp.backward_prefetch = accelerate ? FsdpOptions::Prefetch::none : FsdpOptions::Prefetch::pre;
+  assumptions.push_back(
+      accelerate ? "FSDP1 prefetches nothing in backward: accelerate's default for transformers' models"
+                 : "FSDP1 prefetches the next unit before each one's backward (BACKWARD_PRE, torch's default)");
+}
+
+void explain_fsdp(const Request& request, const Topology& topology, std::vector<std::string>& assumptions) {
+  if (shards_within_nodes(request.kind)) {
+    assumptions.push_back(
+        topology.hosts.size() > 1
+            ? fmt::format("states are sharded over the {} GPUs of a node and replicated over {} nodes",
+                          topology.hosts.front().devices.size(), topology.hosts.size())
+            : "one node: there is nothing to replicate over, hybrid sharding is full sharding");
+  }
+  if (is_fsdp1(request.kind)) {
+    assumptions.push_back(
+        "FSDP1 lets memory go that another stream still uses (record_stream): the real reserved peak is somewhat "
+        "higher");
+  }
+  if (request.grad_accum > 1) {
+    assumptions.push_back(
+        "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
+  }
 }
 
 // DeepSpeed's runtime/config.py: two of total, micro-batch and accumulation give the third; a total alone means no
@@ -142,7 +173,8 @@ void describe_device_map(const Request& request, const Topology& topology, const
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
   check_launch(request, topology);
-  check_strategy(request, static_cast<std::int64_t>(topology.devices.size()));
+  check_strategy(request, static_cast<std::int64_t>(topology.devices.size()),
+                 static_cast<std::int64_t>(topology.hosts.size()));
   choose_batch(request, static_cast<std::int64_t>(topology.devices.size()), assumptions);
   choose_zero_sizes(request, architecture, assumptions);
   check_save(request);
@@ -157,6 +189,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   warn_of_unplanned(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
+  choose_attention(request, architecture, assumptions);
+  describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
   if (request.kind == StrategyKind::device_map) describe_device_map(request, topology, architecture, assumptions);
@@ -173,10 +207,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     assumptions.push_back(
         "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
   }
-  if (request.grad_accum > 1 && is_fsdp(request)) {
-    assumptions.push_back(
-        "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
-  }
+  choose_fsdp1_prefetch(request, assumptions);
+  if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||
        request.kind == StrategyKind::device_map) &&
       keeps_master_weights(request.precision)) {

@@ -35,10 +35,11 @@ class Saver {
         recorder_(context.recorder),
         down_(recorder_.stream("save")) {}
 
-  /// What this rank holds of a category, tensor by tensor.
+  /// What this rank holds of a category, tensor by tensor; where others hold the same, each writes a part of it.
   void write_own(Category category) {
     for (const TensorId id : recorder_.live(category)) {
-      const Tensor tensor = recorder_.tensor(id);
+      Tensor tensor = recorder_.tensor(id);
+      tensor.bytes = ceil_div(tensor.bytes, recorder_.replicas());
       if (tensor.pool == Pool::device) {
         const TensorId staged = download(tensor.bytes, category);
         write(tensor.bytes, category);
@@ -71,6 +72,15 @@ class Saver {
 
   /// FSDP's parameters, or so many states of each.
   void gather_shards(Category category, std::int64_t bytes_per_element, int states) {
+    if (is_fsdp1(request_.kind)) {
+      for (const FlatUnit& unit : flat_units(architecture_, recorder_.world())) {
+        for (int state = 0; state < states; ++state) {
+          collect(unit.shard * bytes_per_element, request_.offload.any(), category, false);
+        }
+      }
+      write_collected(category);
+      return;
+    }
     for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
       for (const FsdpParameter& parameter : unit.parameters) {
         for (int state = 0; state < states; ++state) {
@@ -81,7 +91,7 @@ class Saver {
     write_collected(category);
   }
 
-  bool is_rank_0() const { return recorder_.rank() == 0; }
+  bool is_rank_0() const { return recorder_.is_rank_0(); }
 
  private:
   TensorId download(std::int64_t bytes, Category category) {
@@ -146,8 +156,7 @@ void save_zero(Saver& saver, const Request& request) {
     }
     return;
   }
-  const bool weights_are_master = stage3 && !zero_sizes(request.precision).stage3_master;
-  if (weights_are_master || (!stage3 && saver.is_rank_0())) saver.write_own(Category::weights);
+  if (!stage3 && saver.is_rank_0()) saver.write_own(Category::weights);
   saver.write_own(Category::master_weights);
   saver.write_own(Category::optimizer);
 }

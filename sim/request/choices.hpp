@@ -31,7 +31,8 @@ inline constexpr std::array precision_choices = {Choice<Precision>{"bf16-mixed",
 inline constexpr std::array reduce_dtype_choices = {
     Choice<DType>{"bf16", DType::bf16}, Choice<DType>{"fp16", DType::f16}, Choice<DType>{"fp32", DType::f32}};
 inline constexpr std::array checkpointing_choices = {Choice<Checkpointing>{"none", Checkpointing::none},
-                                                     Choice<Checkpointing>{"full", Checkpointing::full}};
+                                                     Choice<Checkpointing>{"full", Checkpointing::full},
+                                                     Choice<Checkpointing>{"selective", Checkpointing::selective}};
 inline constexpr std::array attention_choices = {Choice<AttentionKind>{"flash", AttentionKind::flash},
                                                  Choice<AttentionKind>{"sdpa", AttentionKind::sdpa},
                                                  Choice<AttentionKind>{"eager", AttentionKind::eager}};
@@ -40,14 +41,14 @@ inline constexpr std::array loss_choices = {
     Choice<LossKind>{"chunked", LossKind::chunked}, Choice<LossKind>{"fused", LossKind::fused}};
 inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf", Implementation::hf},
                                                       Choice<Implementation>{"torchtitan", Implementation::torchtitan},
-                                                      Choice<Implementation>{"liger", Implementation::liger}};
+                                                      Choice<Implementation>{"liger", Implementation::liger},
+                                                      Choice<Implementation>{"megatron", Implementation::megatron}};
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};
-inline constexpr std::array save_choices = {Choice<SaveKind>{"none", SaveKind::none},
-                                            Choice<SaveKind>{"sharded", SaveKind::sharded},
-                                            Choice<SaveKind>{"full", SaveKind::full},
-                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit}};
+inline constexpr std::array save_choices = {
+    Choice<SaveKind>{"none", SaveKind::none}, Choice<SaveKind>{"sharded", SaveKind::sharded},
+    Choice<SaveKind>{"full", SaveKind::full}, Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit}};
 inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
                                               Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
                                               Choice<Format>{"markdown", Format::markdown}};

@@ -26,6 +26,11 @@ OptionValue word(const std::array<Choice<Value>, count>& choices, Value value) {
   return std::string(name_in(choices, value));
 }
 
+std::string checkpointing_text(const Request& request) {
+  if (request.checkpointing == Checkpointing::every) return fmt::format("every:{}", request.checkpoint_every);
+  return std::string(name_in(checkpointing_choices, request.checkpointing));
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& request) {
@@ -48,11 +53,11 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"quantization", none},
       {"kbit-upcast", none},
       {"reduce-dtype", request.reduce_dtype ? word(reduce_dtype_choices, *request.reduce_dtype) : none},
-      {"checkpointing", word(checkpointing_choices, request.checkpointing)},
+      {"checkpointing", checkpointing_text(request)},
       {"attention", word(attention_choices, request.attention)},
       {"loss", word(loss_choices, request.loss)},
       {"implementation", word(implementation_choices, request.implementation)},
-      {"compile", false},
+      {"compile", request.compile},
       {"optimizer-impl", word(optimizer_impl_choices, request.optimizer_impl)},
       {"pin-memory", value_or_none(request.pin_memory)},
       {"allocator", std::string("caching")},

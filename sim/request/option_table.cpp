@@ -21,9 +21,10 @@ constexpr std::array table = {
     OptionSpec{"Model and step", "micro-batch", 0, "N", "sequences a device works on at once [1]"},
     OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
 
-    OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
-               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, device-map; most with -offload, -offload-optimizer or "
-               "-offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
+    OptionSpec{
+        "Strategy", "strategy", 0, "STRATEGY",
+        "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
+        "device-map; most with -offload, -offload-optimizer or -offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
     OptionSpec{"Strategy", "deepspeed", 0, "FILE",
                "a DeepSpeed ds_config.json in place of --strategy and of what it sets; options beside it win"},
     OptionSpec{"Strategy", "accelerate", 0, "FILE", "an accelerate YAML (FSDP or DeepSpeed), likewise"},
@@ -32,14 +33,18 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
     OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
-    OptionSpec{"Strategy", "checkpointing", 0, "POLICY", "activation checkpointing: none or full (every block) [none]"},
+    OptionSpec{
+        "Strategy", "checkpointing", 0, "POLICY",
+        "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
+        "as torchtitan) [none]"},
     OptionSpec{"Strategy", "save", 0, "KIND",
                "also simulate the checkpoint that follows the step: none, sharded, full or gathered-16bit [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
-    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan or liger [hf]"},
+    OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
+    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
@@ -62,7 +67,6 @@ constexpr std::array table = {
     OptionSpec{waiting, "lora-targets", 0, "NAMES", "modules that get adapters, or all-linear"},
     OptionSpec{waiting, "quantization", 0, "TYPE", "storage of a frozen base under qlora [nf4-dq]"},
     OptionSpec{waiting, "kbit-upcast", 0, "on|off", "cast what is not quantized to fp32 [on]"},
-    OptionSpec{waiting, "compile", 0, "on|off", "torch.compile [off]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},

@@ -107,15 +107,34 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   });
 }
 
+/// A policy's name, or `every:K`.
+void set_checkpointing(const OptionText& text, Request& request) {
+  constexpr std::string_view every = "every:";
+  if (!text.value.starts_with(every)) {
+    std::vector<std::string> known = names_of(checkpointing_choices);
+    for (const Choice<Checkpointing>& choice : checkpointing_choices) {
+      if (choice.name == text.value) {
+        request.checkpointing = choice.value;
+        return;
+      }
+    }
+    known.emplace_back("every:2");
+    throw_unknown_name("checkpointing", text.value, text.where, known);
+  }
+  request.checkpointing = Checkpointing::every;
+  request.checkpoint_every = positive(parse_count(text.value.substr(every.size()), text.where), text);
+}
+
 void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "precision", precision_choices, request.precision);
   set_choice(texts, "reduce-dtype", reduce_dtype_choices, request.reduce_dtype);
-  set_choice(texts, "checkpointing", checkpointing_choices, request.checkpointing);
+  where_given(texts, "checkpointing", [&](const OptionText& text) { set_checkpointing(text, request); });
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
   set_choice(texts, "save", save_choices, request.save);
+  set_switch(texts, "compile", request.compile);
   set_switch(texts, "pin-memory", request.pin_memory);
   set_choice(texts, "format", format_choices, request.format);
 }

@@ -17,7 +17,33 @@
 namespace shardsim {
 
 /// The base algorithm; where its states live is in Offload.
-enum class StrategyKind : std::uint8_t { single, ddp, zero1, zero2, zero3, fsdp, fsdp_grad_op, device_map };
+enum class StrategyKind : std::uint8_t {
+  single,
+  ddp,
+  zero1,
+  zero2,
+  zero3,
+  fsdp,
+  fsdp_grad_op,
+  hsdp,
+  fsdp1,
+  fsdp1_grad_op,
+  fsdp1_hsdp,
+  device_map,
+};
+/// torch.distributed.fsdp.fully_shard.
+constexpr bool is_fsdp2(StrategyKind kind) {
+  return kind == StrategyKind::fsdp || kind == StrategyKind::fsdp_grad_op || kind == StrategyKind::hsdp;
+}
+/// torch.distributed.fsdp.FullyShardedDataParallel.
+constexpr bool is_fsdp1(StrategyKind kind) {
+  return kind == StrategyKind::fsdp1 || kind == StrategyKind::fsdp1_grad_op || kind == StrategyKind::fsdp1_hsdp;
+}
+constexpr bool is_fsdp(StrategyKind kind) { return is_fsdp1(kind) || is_fsdp2(kind); }
+/// Hybrid sharding: over the GPUs of a node, replicated over the nodes.
+constexpr bool shards_within_nodes(StrategyKind kind) {
+  return kind == StrategyKind::hsdp || kind == StrategyKind::fsdp1_hsdp;
+}
 struct Offload {
   bool optimizer = false;
   bool parameters = false;
@@ -31,10 +57,11 @@ enum class OptimizerImpl : std::uint8_t { fused, foreach, for_loop };
 enum class SaveKind : std::uint8_t { none, sharded, full, gathered_16bit, adapter };
 enum class Format : std::uint8_t { text, json, csv, markdown };
 
-/// DeepSpeed's `zero_optimization` section with its defaults (runtime/zero/config.py, offload_config.py); sizes in elements.
+/// DeepSpeed's `zero_optimization` section with its defaults (runtime/zero/config.py, offload_config.py); sizes in
+/// elements.
 struct ZeroOptions {
   std::int64_t reduce_bucket_size = 500'000'000;
-  std::optional<bool> overlap_comm;     ///< absent: on in stage 3 only
+  std::optional<bool> overlap_comm;  ///< absent: on in stage 3 only
   bool contiguous_gradients = true;
   bool reduce_scatter = true;
   bool round_robin_gradients = false;
@@ -44,7 +71,7 @@ struct ZeroOptions {
   std::int64_t max_live_parameters = 1'000'000'000;
   std::int64_t max_reuse_distance = 1'000'000'000;
   bool gather_16bit_weights_on_save = false;
-  double ratio = 1;                     ///< part of the optimizer that is offloaded (stage 3)
+  double ratio = 1;  ///< part of the optimizer that is offloaded (stage 3)
   std::optional<DType> grad_accum_type;
   std::int64_t parameter_buffer_count = 5, parameter_buffer_size = 100'000'000, max_in_cpu = 1'000'000'000;
   std::int64_t optimizer_buffer_count = 4;
@@ -73,7 +100,7 @@ struct Request {
   StrategyKind kind = StrategyKind::single;
   Offload offload;
   std::int64_t seq_len = 4096;
-  bool seq_len_given = false;           ///< false: a model with fewer learned positions shortens it
+  bool seq_len_given = false;  ///< false: a model with fewer learned positions shortens it
   std::int64_t micro_batch = 1;
   bool micro_batch_given = false;
   std::int64_t grad_accum = 1;
@@ -85,13 +112,13 @@ struct Request {
   OptimizerKind optimizer = OptimizerKind::adamw;
   Peft peft;
   Checkpointing checkpointing = Checkpointing::none;
-  std::int64_t checkpoint_every = 1;    ///< of Checkpointing::every: each K-th decoder layer is checkpointed
-  bool compile = false;                 ///< torch.compile of each block
+  std::int64_t checkpoint_every = 1;  ///< of Checkpointing::every: each K-th decoder layer is checkpointed
+  bool compile = false;               ///< torch.compile of each block
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
-  std::optional<bool> pin_memory;    ///< absent: the runtime's (on)
+  std::optional<bool> pin_memory;  ///< absent: the runtime's (on)
   ZeroOptions zero;
   FsdpOptions fsdp;
   SaveKind save = SaveKind::none;

@@ -28,8 +28,13 @@ constexpr std::array bases = {
     Base{"fsdp", StrategyKind::fsdp, "FSDP2: everything is sharded; parameters are freed after each forward"},
     Base{"fsdp-grad-op", StrategyKind::fsdp_grad_op, "FSDP2: everything is sharded; parameters stay until backward"},
     Base{"device-map", StrategyKind::device_map, "one process, its layers spread over the GPUs, which work in turn"},
+    Base{"hsdp", StrategyKind::hsdp, "FSDP2: everything is sharded within each node and replicated over the nodes"},
+    Base{"fsdp1", StrategyKind::fsdp1,
+         "FSDP1: flat parameters, everything sharded; parameters are freed after each forward"},
+    Base{"fsdp1-grad-op", StrategyKind::fsdp1_grad_op, "FSDP1: SHARD_GRAD_OP; parameters stay until backward"},
+    Base{"fsdp1-hsdp", StrategyKind::fsdp1_hsdp,
+         "FSDP1: HYBRID_SHARD; sharded within each node, replicated over the nodes"},
 };
-constexpr std::array waiting_bases = {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp"};
 
 enum class Suffix { none, offload, offload_optimizer, offload_param, nvme, nvme_optimizer, nvme_param };
 // The longest first: "-offload" ends no other, but "-offload-param" must not be read as a base "...-offload".
@@ -48,8 +53,6 @@ std::pair<std::string_view, Suffix> split(std::string_view name) {
   return {name, Suffix::none};
 }
 
-bool is_fsdp(StrategyKind kind) { return kind == StrategyKind::fsdp || kind == StrategyKind::fsdp_grad_op; }
-
 bool is_nvme(Suffix suffix) {
   return suffix == Suffix::nvme || suffix == Suffix::nvme_optimizer || suffix == Suffix::nvme_param;
 }
@@ -66,7 +69,7 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   }
   if (stage1or2 && suffix == Suffix::offload_param) return "DeepSpeed offloads parameters under ZeRO-3 only";
   if (is_fsdp(kind) && suffix == Suffix::offload_optimizer) {
-    return "FSDP2 offloads parameters, gradients and optimizer together";
+    return "FSDP offloads parameters, gradients and optimizer together";
   }
   if (is_fsdp(kind) && is_nvme(suffix)) return "FSDP offloads to CPU memory only";
   return "";
@@ -74,7 +77,7 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
 
 Offload offload_of(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return {};
-  // CPUOffloadPolicy of FSDP2 moves all three states, whichever name asks for it.
+  // CPUOffloadPolicy of FSDP2 and CPUOffload of FSDP1 move all three states, whichever name asks for it.
   if (is_fsdp(kind)) return {.optimizer = true, .parameters = true};
   // Parameters on drives leave the optimizer in CPU memory.
   if (is_nvme(suffix)) {
@@ -93,9 +96,6 @@ StrategyChoice parse_strategy(const OptionText& text) {
   const auto parts = split(text.value);
   const std::string_view name = parts.first;
   const Suffix suffix = parts.second;
-  if (std::find(waiting_bases.begin(), waiting_bases.end(), name) != waiting_bases.end()) {
-    throw_not_simulated(text, fmt::format("{}", fmt::join(strategy_names(), ", ")));
-  }
   const auto base = std::find_if(bases.begin(), bases.end(), [&](const Base& b) { return b.name == name; });
   if (base == bases.end()) throw_unknown_name("strategy", text.value, text.where, strategy_names());
   if (const std::string_view reason = reason_against(base->kind, suffix); !reason.empty()) {

@@ -38,7 +38,6 @@ const std::vector<FixedOption>& fixed_options() {
       {"lora-targets", {}, {}, true, "--peft none, which has no adapters"},
       {"quantization", {"nf4-dq"}, {"nf4", "fp4", "int8", "gptq4"}, false, ""},
       {"kbit-upcast", {"on"}, {"off"}, false, ""},
-      {"compile", {"off"}, {"on"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
@@ -79,10 +78,7 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "checkpointing" && (text.value == "selective" || text.value.starts_with("every:"))) ||
-                       (option == "implementation" && text.value == "megatron") ||
-                       (option == "save" && text.value == "adapter") ||
-                       (option == "format" && text.value == "html");
+  const bool waiting = (option == "save" && text.value == "adapter") || (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 

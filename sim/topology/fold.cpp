@@ -42,6 +42,19 @@ class Numbering {
   std::map<Key, std::uint32_t> numbers_;
 };
 
+/// Equal numbers for links that each of the communicators loads equally.
+std::vector<std::uint64_t> load_numbers(const Topology& topology, std::span<const std::vector<Ring>> communicators) {
+  std::vector<std::vector<std::uint64_t>> loads(topology.links.size());
+  for (const std::vector<Ring>& rings : communicators) {
+    const std::vector<double> of_one = ring_loads(topology, rings);
+    for (std::size_t i = 0; i < loads.size(); ++i) loads[i].push_back(rounded(of_one[i]));
+  }
+  Numbering<std::vector<std::uint64_t>> numbers;
+  std::vector<std::uint64_t> result;
+  for (const std::vector<std::uint64_t>& load : loads) result.push_back(numbers(load));
+  return result;
+}
+
 /// One crossing of a link by a device: by which of its routes, with which share.
 struct Crossing {
   std::uint32_t device = 0;
@@ -53,7 +66,8 @@ struct Crossing {
 /// joins them, the network, is the same for all.
 class Refinement {
  public:
-  Refinement(const Topology& topology, std::span<const std::uint64_t> role, const std::vector<double>& loads,
+  /// `load[l]`: equal numbers mean that rings load the links equally.
+  Refinement(const Topology& topology, std::span<const std::uint64_t> role, std::span<const std::uint64_t> load,
              bool uses_storage)
       : topology_(topology),
         graph_(*topology.graph),
@@ -63,7 +77,7 @@ class Refinement {
     Numbering<std::vector<std::uint64_t>> kinds;
     for (std::size_t node = 0; node < topology.hosts.size(); ++node) {
       std::vector<std::uint64_t> signature(role.begin() + node * gpus_, role.begin() + (node + 1) * gpus_);
-      for (std::size_t i = 0; i < links_; ++i) signature.push_back(rounded(loads[node * links_ + i]));
+      for (std::size_t i = 0; i < links_; ++i) signature.push_back(load[node * links_ + i]);
       const std::size_t before = kinds.size();
       kind_of_node_.push_back(kinds(signature));
       if (kinds.size() > before) add_representative(node, signature);
@@ -189,10 +203,10 @@ std::vector<ClassUse> compact(const std::vector<double>& totals, const Fold& fol
 
 }  // namespace
 
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings,
-                  bool uses_storage) {
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role,
+                  std::span<const std::vector<Ring>> communicators, bool uses_storage) {
   SHARDSIM_CHECK(role.size() == topology.devices.size(), "every device has a role");
-  const Refinement refinement(topology, role, ring_loads(topology, rings), uses_storage);
+  const Refinement refinement(topology, role, load_numbers(topology, communicators), uses_storage);
   Fold fold;
   gather(
       topology.devices.size(), [&](std::size_t i) { return refinement.device_color(i); }, fold.class_of_device,

@@ -28,9 +28,10 @@ struct Fold {
 /// equal work. At the fixed point every link of a class is crossed by equally many devices of each class with equal
 /// shares, so that when all members of a device class copy to or from host memory, work in it, or reach for the network
 /// at once, each link of a class carries the same load. Links of one class also carry equal loads when every rank sends
-/// to its next neighbour along all `rings`, and, if `uses_storage`, when the hosts' drives are read or written.
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const Ring> rings = {},
-                  bool uses_storage = false);
+/// to its next neighbour along the rings of any one of the `communicators`, and, if `uses_storage`, when the hosts'
+/// drives are read or written.
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role,
+                  std::span<const std::vector<Ring>> communicators = {}, bool uses_storage = false);
 /// Every device, link and host a class of its own: the reference that folding is tested against.
 Fold unfolded(const Topology& topology);
 

@@ -63,7 +63,11 @@ constexpr std::array kinds = {
     Kind{"implementations", "what --implementation takes",
          [](const DataFolders&) { return names_of(implementation_choices); }},
     Kind{"checkpointing", "what --checkpointing takes",
-         [](const DataFolders&) { return names_of(checkpointing_choices); }},
+         [](const DataFolders&) {
+           Names names = names_of(checkpointing_choices);
+           names.emplace_back("every:K");
+           return names;
+         }},
     Kind{"formats", "what --format takes", [](const DataFolders&) { return names_of(format_choices); }},
 };
 

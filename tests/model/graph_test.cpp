@@ -19,6 +19,7 @@ struct Variant {
   AttentionKind attention;
   LossKind loss;
   Implementation implementation;
+  bool compile = false;
 };
 
 const std::vector<Variant> variants = {
@@ -27,6 +28,14 @@ const std::vector<Variant> variants = {
     {Precision::fp32, AttentionKind::sdpa, LossKind::plain, Implementation::torchtitan},
     {Precision::fp8_mixed, AttentionKind::flash, LossKind::plain, Implementation::liger},
     {Precision::fp16_mixed, AttentionKind::eager, LossKind::eager, Implementation::liger},
+    {Precision::bf16_mixed, AttentionKind::flash, LossKind::fused, Implementation::liger},
+    {Precision::amp_bf16, AttentionKind::sdpa, LossKind::fused, Implementation::hf},
+    {Precision::bf16_mixed, AttentionKind::flash, LossKind::chunked, Implementation::torchtitan},
+    {Precision::amp_bf16, AttentionKind::flash, LossKind::chunked, Implementation::megatron},
+    {Precision::bf16, AttentionKind::eager, LossKind::plain, Implementation::megatron},
+    {Precision::bf16_mixed, AttentionKind::flash, LossKind::chunked, Implementation::torchtitan, true},
+    {Precision::amp_bf16, AttentionKind::eager, LossKind::eager, Implementation::hf, true},
+    {Precision::fp8_mixed, AttentionKind::sdpa, LossKind::fused, Implementation::liger, true},
 };
 
 GraphOptions options_of(const Architecture& model, const Variant& variant) {
@@ -38,6 +47,7 @@ GraphOptions options_of(const Architecture& model, const Variant& variant) {
   options.attention = variant.attention;
   options.loss = variant.loss;
   options.implementation = variant.implementation;
+  options.compile = variant.compile;
   return options;
 }
 
@@ -92,6 +102,15 @@ std::string fault_in_hooks(const Graph& graph, const Architecture& model, bool a
   return open.empty() ? "" : "never left";
 }
 
+bool fuses_gate(Implementation implementation) {
+  return implementation == Implementation::liger || implementation == Implementation::megatron;
+}
+
+std::string loss_operator(LossKind loss) {
+  if (loss == LossKind::chunked) return "chunked_loss";
+  return loss == LossKind::fused ? "fused_cross_entropy" : "nll_loss";
+}
+
 /// The order in which siblings are entered is that of Module::children.
 bool enters_in_order(const Graph& graph, const Architecture& model) {
   std::vector<std::vector<ModuleId>> seen(model.modules.size());
@@ -120,7 +139,7 @@ TEST_CASE("every shipped model yields a sound graph that uses each parameter") {
       CAPTURE(name, static_cast<int>(variant.precision), static_cast<int>(variant.implementation));
       const Graph graph = build_graph(model, options);
       REQUIRE(fault_in_values(graph) == "");
-      REQUIRE(fault_in_hooks(graph, model, options.implementation == Implementation::liger) == "");
+      REQUIRE(fault_in_hooks(graph, model, fuses_gate(options.implementation)) == "");
       REQUIRE(enters_in_order(graph, model));
       std::set<ParameterId> used;
       for (const Operator& op : graph.operators) used.insert(op.parameters.begin(), op.parameters.end());
@@ -138,7 +157,7 @@ TEST_CASE("forward and backward leave nothing behind") {
       test::Walk walk(graph);
       walk.forward([](const Operator&, std::int64_t) {});
       REQUIRE(walk.live() > 0);
-      walk.backward("nll_loss", [](const Operator&, std::int64_t) {});
+      walk.backward(loss_operator(variant.loss), [](const Operator&, std::int64_t) {});
       REQUIRE(walk.live() == 0);
     }
   }

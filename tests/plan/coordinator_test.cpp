@@ -25,7 +25,8 @@ class Counting : public Strategy {
         recorder_(recorder),
         coordinator_(
             architecture, config,
-            {[this](ParameterCoordinator::Parameters p) { count(p); }, [](ParameterId) {}, [](ParameterId) {}, [] {}}) {}
+            {[this](ParameterCoordinator::Parameters p) { count(p); }, [](ParameterId) {}, [](ParameterId) {}, [] {}}) {
+  }
   void initialise() override {}
   void begin_forward(std::int64_t, bool) override {
     now = {};
@@ -68,13 +69,13 @@ std::array<Counters, 3> micro_steps(const std::string& model, const CoordinatorC
   const Topology topology = load_topology("8xH100", {}, test::data().topologies);
   const Fold fold = fold_devices(topology, std::vector<std::uint64_t>(8, 0));
   Plan plan;
-  std::vector<DeviceId> all;
-  for (std::size_t d = 0; d < 8; ++d) all.emplace_back(d);
-  const std::vector<Ring> rings = topology.rings(all);
-  Cluster cluster(topology, fold, rings, plan);
+  Cluster cluster(topology, fold, process_groups(topology, false), plan);
   Recorder recorder(cluster, DeviceClassId(0), plan);
   Counting strategy(architecture, recorder, config);
-  Autograd autograd(architecture, graph, checkpointing, DType::bf16, recorder, strategy);
+  Request request;
+  request.checkpointing = checkpointing;
+  const Recomputation recomputation = plan_recomputation(request, architecture, graph);
+  Autograd autograd(architecture, graph, recomputation, DType::bf16, recorder, strategy);
   std::array<Counters, 3> result;
   for (Counters& counters : result) {
     strategy.begin_forward(0, true);

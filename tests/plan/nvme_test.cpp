@@ -21,8 +21,8 @@ Report report(const std::string& strategy, const std::string& machine = "dgx-a10
 
 /// The step's time with one setting changed; nine sub-groups of 1e9 elements.
 double step_time(const std::function<void(ZeroOptions&)>& change) {
-  Request request = test::request({"--topology", "dgx-a100", "--strategy", "zero3-nvme-optimizer", "--model",
-                                   "llama-3-70b", "--seq-len", "128"});
+  Request request = test::request(
+      {"--topology", "dgx-a100", "--strategy", "zero3-nvme-optimizer", "--model", "llama-3-70b", "--seq-len", "128"});
   request.zero.optimizer_buffer_count = 8;
   change(request.zero);
   return simulate(request, test::data()).step.time_s;
@@ -43,9 +43,10 @@ TEST_CASE("Swap buffers can take more host memory than the states they stand for
   const Report seen = report("zero3-nvme-optimizer");
   const double buffers = 8 * 4 * 4 * (parameters / 8);
   const double gradients = 8 * 2147483648.0;  // 2P/8 in pinned memory, rounded up
-  const double staged = 2 * parameters;        // the new weights, cast on the CPU, on their way to the device
+  const double staged = 2 * parameters;       // the new weights, cast on the CPU, on their way to the device
   CHECK(static_cast<double>(seen.hosts.front().pinned_bytes) >= gradients);
-  CHECK(static_cast<double>(seen.hosts.front().phases[2].peak_bytes) == Approx(buffers + gradients + staged).epsilon(0.01));
+  CHECK(static_cast<double>(seen.hosts.front().phases[2].peak_bytes) ==
+        Approx(buffers + gradients + staged).epsilon(0.01));
 }
 
 TEST_CASE("Parameters on drives are read in forward and in backward, and written after the step") {

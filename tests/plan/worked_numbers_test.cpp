@@ -20,7 +20,8 @@ std::string gigabytes(double bytes) {
 
 class Seen {
  public:
-  explicit Seen(const std::string& strategy, const std::vector<std::string>& more = {}) : planned_(make(strategy, more)) {
+  explicit Seen(const std::string& strategy, const std::vector<std::string>& more = {})
+      : planned_(make(strategy, more)) {
     test::replay(planned_.run.plan, program(), [&](const test::Live& live, const Mark&) {
       for (const auto& [label, bytes] : live.by_label) most_[label] = std::max(most_[label], bytes);
       last_ = live;
@@ -29,12 +30,13 @@ class Seen {
   const Plan& plan() const { return planned_.run.plan; }
   const Program& program() const { return planned_.run.plan.programs.front(); }
   /// Highest live bytes of a label.
-  double most(const std::string& label) const { return most_.count(label) != 0 ? static_cast<double>(most_.at(label)) : 0; }
+  double most(const std::string& label) const {
+    return most_.count(label) != 0 ? static_cast<double>(most_.at(label)) : 0;
+  }
   /// Live at the end, on the device or on the host.
   double resident(bool host) const {
-    return static_cast<double>(last_.total([&](std::string_view label) {
-      return label.starts_with("host ") == host && label != "cublas workspace";
-    }));
+    return static_cast<double>(last_.total(
+        [&](std::string_view label) { return label.starts_with("host ") == host && label != "cublas workspace"; }));
   }
   /// Bytes that this rank's tasks of a kind move in the steady step; labels beginning with `label` only.
   double moved(TaskKind kind, std::string_view label = "") const {
@@ -49,7 +51,8 @@ class Seen {
 
  private:
   static test::Planned make(const std::string& strategy, const std::vector<std::string>& more) {
-    std::vector<std::string> words{"--topology", "8xH100", "--strategy", strategy, "--model", "llama-3-8b", "--seq-len", "128"};
+    std::vector<std::string> words{"--topology", "8xH100",     "--strategy", strategy,
+                                   "--model",    "llama-3-8b", "--seq-len",  "128"};
     words.insert(words.end(), more.begin(), more.end());
     return test::plan(words);
   }
@@ -82,7 +85,7 @@ TEST_CASE("ZeRO-2 holds the full gradient of every parameter that touches the pa
   CHECK(seen.most("grads in partition") >= 2 * parameters / 8);
   CHECK(seen.most("grads in partition") <= 2 * parameters / 8 + 2 * 2 * 525'336'576.0);
   CHECK(gigabytes(seen.most("flat grad") + seen.most("fp32 grad")) == "6.02");
-  CHECK(gigabytes(seen.most("overflow check")) == "5.78");
+  CHECK(seen.most("overflow check") == 0);  // largest and smallest element only, since 0.19
   CHECK(gigabytes(seen.most("norm in fp64")) == "4.20");
 }
 
@@ -98,7 +101,8 @@ TEST_CASE("Bytes that each rank sends in a step") {
   CHECK(Seen("zero3").moved(TaskKind::collective) == Approx(40.5e9).epsilon(0.005));
   // 2P + 2P + 4P, less the second gather of [norm, lm_head], which stays gathered.
   const double kept = 2 * 525'340'672.0;
-  CHECK(gigabytes(Seen("fsdp", {"--reduce-dtype", "fp32"}).moved(TaskKind::collective)) == gigabytes((8 * parameters - kept) * 7 / 8));
+  CHECK(gigabytes(Seen("fsdp", {"--reduce-dtype", "fp32"}).moved(TaskKind::collective)) ==
+        gigabytes((8 * parameters - kept) * 7 / 8));
   CHECK(Seen("ddp", {"--precision", "fp32"}).moved(TaskKind::collective) == Approx(56.21e9).epsilon(0.01));
 }
 
@@ -134,7 +138,8 @@ TEST_CASE("CPU Adam moves 28 bytes a parameter, 44 with unscaling and casting") 
 }
 
 TEST_CASE("The loss peaks at 10 and 12 bytes a logit") {
-  const auto planned = test::plan({"--topology", "8xH100", "--strategy", "zero3", "--model", "llama-3-8b", "--seq-len", "8192"});
+  const auto planned =
+      test::plan({"--topology", "8xH100", "--strategy", "zero3", "--model", "llama-3-8b", "--seq-len", "8192"});
   const Plan& plan = planned.run.plan;
   const Program& program = plan.programs.front();
   std::map<Phase, std::int64_t> most;

@@ -26,7 +26,14 @@ const std::vector<std::string> several_gpus{"ddp",
                                             "fsdp",
                                             "fsdp-grad-op",
                                             "fsdp-offload",
-                                            "fsdp-grad-op-offload"};
+                                            "fsdp-grad-op-offload",
+                                            "hsdp",
+                                            "hsdp-offload",
+                                            "fsdp1",
+                                            "fsdp1-grad-op",
+                                            "fsdp1-hsdp",
+                                            "fsdp1-offload",
+                                            "fsdp1-grad-op-offload"};
 const std::vector<std::string> machines{"1xRTX-4090", "4xA100",     "3xA100",       "dgx-a100", "8xH100",
                                         "dgx-2",      "8xRTX-4090", "p4d.24xlarge", "2x8xH100", "dgx-1v"};
 
@@ -131,7 +138,7 @@ TEST_CASE("The same request gives the same bytes of JSON") {
 }
 
 TEST_CASE("More ranks never raise the bytes that are sharded") {
-  for (const std::string strategy : {"zero1", "zero2", "zero3", "fsdp"}) {
+  for (const std::string strategy : {"zero1", "zero2", "zero3", "fsdp", "fsdp1"}) {
     std::int64_t before = std::numeric_limits<std::int64_t>::max();
     for (const std::string machine : {"2xH100", "4xH100", "8xH100", "2x8xH100"}) {
       INFO(strategy << " " << machine);
@@ -147,7 +154,7 @@ TEST_CASE("More ranks never raise the bytes that are sharded") {
 }
 
 TEST_CASE("Accumulation changes no state") {
-  for (const std::string strategy : {"ddp", "zero1", "zero2", "zero3", "fsdp", "zero3-offload"}) {
+  for (const std::string strategy : {"ddp", "zero1", "zero2", "zero3", "fsdp", "fsdp1", "zero3-offload"}) {
     INFO(strategy);
     auto once = words("4xA100", strategy);
     auto often = once;
@@ -169,7 +176,7 @@ TEST_CASE("Accumulation changes no state") {
 }
 
 TEST_CASE("Checkpointing trades memory for time") {
-  for (const std::string strategy : {"zero3", "fsdp", "ddp"}) {
+  for (const std::string strategy : {"zero3", "fsdp", "fsdp1", "ddp"}) {
     INFO(strategy);
     const std::vector<std::string> none{"--topology", "4xA100",         "--strategy", strategy,
                                         "--model",    "tinyllama-1.1b", "--seq-len",  "4096"};

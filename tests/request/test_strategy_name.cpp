@@ -16,7 +16,7 @@ struct Expected {
   bool optimizer;
   bool parameters;
 };
-// DeepSpeed offloads parameters under stage 3 only; FSDP2's CPUOffloadPolicy takes everything or nothing.
+// DeepSpeed offloads parameters under stage 3 only; FSDP takes everything or nothing.
 const std::vector<Expected> names = {
     {"single", StrategyKind::single, false, false},
     {"ddp", StrategyKind::ddp, false, false},
@@ -40,6 +40,18 @@ const std::vector<Expected> names = {
     {"fsdp-grad-op", StrategyKind::fsdp_grad_op, false, false},
     {"fsdp-grad-op-offload", StrategyKind::fsdp_grad_op, true, true},
     {"fsdp-grad-op-offload-param", StrategyKind::fsdp_grad_op, true, true},
+    {"hsdp", StrategyKind::hsdp, false, false},
+    {"hsdp-offload", StrategyKind::hsdp, true, true},
+    {"hsdp-offload-param", StrategyKind::hsdp, true, true},
+    {"fsdp1", StrategyKind::fsdp1, false, false},
+    {"fsdp1-offload", StrategyKind::fsdp1, true, true},
+    {"fsdp1-offload-param", StrategyKind::fsdp1, true, true},
+    {"fsdp1-grad-op", StrategyKind::fsdp1_grad_op, false, false},
+    {"fsdp1-grad-op-offload", StrategyKind::fsdp1_grad_op, true, true},
+    {"fsdp1-grad-op-offload-param", StrategyKind::fsdp1_grad_op, true, true},
+    {"fsdp1-hsdp", StrategyKind::fsdp1_hsdp, false, false},
+    {"fsdp1-hsdp-offload", StrategyKind::fsdp1_hsdp, true, true},
+    {"fsdp1-hsdp-offload-param", StrategyKind::fsdp1_hsdp, true, true},
 };
 
 std::string refusal_of(const std::string& name) {
@@ -85,7 +97,7 @@ TEST_CASE("an offload that the runtime lacks is refused with the reason") {
   CHECK_THAT(refusal_of("fsdp-nvme"), Contains("CPU memory only"));
   CHECK_THAT(
       refusal_of("fsdp-offload-optimizer"),
-      Contains("FSDP2 offloads parameters, gradients and optimizer together") && Contains("expected fsdp-offload"));
+      Contains("FSDP offloads parameters, gradients and optimizer together") && Contains("expected fsdp-offload"));
   CHECK_THAT(refusal_of("fsdp-grad-op-offload-optimizer"), Contains("expected fsdp-grad-op-offload"));
 }
 

@@ -24,15 +24,11 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--lora-targets", {"all-linear", "q_proj,v_proj"}},
       {"--quantization", {"nf4", "fp4", "int8", "gptq4"}},
       {"--kbit-upcast", {"off"}},
-      {"--compile", {"on", "yes"}},
       {"--allocator", {"expandable"}},
       {"--save", {"adapter"}},
-      {"--checkpointing", {"selective", "every:2"}},
-      {"--implementation", {"megatron"}},
       {"--format", {"html"}},
       {"--trace", {"t.json"}},
       {"--memory-snapshot", {"m.pickle"}},
-      {"--strategy", {"hsdp", "fsdp1", "fsdp1-grad-op", "fsdp1-hsdp", "hsdp-offload"}},
       {"--topology", {"@topo.txt", "@lstopo.xml"}}};
   for (const auto& [option, values] : waiting) {
     for (const std::string& value : values) {
@@ -50,8 +46,6 @@ TEST_CASE("the one value that is simulated may be said") {
                                                                                       {"--lora-rank", "16"},
                                                                                       {"--quantization", "nf4-dq"},
                                                                                       {"--kbit-upcast", "on"},
-                                                                                      {"--compile", "off"},
-                                                                                      {"--compile", "false"},
                                                                                       {"--allocator", "caching"},
                                                                                       {"--save", "none"}}) {
     INFO(option << " " << value);

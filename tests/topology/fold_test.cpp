@@ -1,4 +1,5 @@
 // Folding: how many classes, and that members of a link class really carry equal loads.
+#include <array>
 #include <chrono>
 #include <iostream>
 #include <map>
@@ -14,7 +15,7 @@ std::vector<std::uint64_t> same_role(const Topology& t) { return std::vector<std
 
 Fold fold_all(const Topology& t) {
   const std::vector<Ring> rings = t.rings(everyone(t));
-  return fold_devices(t, same_role(t), rings);
+  return fold_devices(t, same_role(t), std::array{rings});
 }
 
 /// Loads of each link when all members of one class run a unit along their routes.
@@ -101,7 +102,7 @@ TEST_CASE("rings load the links of a class equally") {
     INFO(text);
     const Topology t = load(text);
     const std::vector<Ring> rings = t.rings(everyone(t));
-    const Fold fold = fold_devices(t, same_role(t), rings);
+    const Fold fold = fold_devices(t, same_role(t), std::array{rings});
     const Fold alone = unfolded(t);
     std::map<std::size_t, double> exact;
     for (const ClassUse& use : ring_uses(alone, t, rings)) exact[use.link.index()] = use.share;
@@ -136,7 +137,7 @@ TEST_CASE("16384 GPUs fold to one class, quickly") {
   const Topology t = load("2048x8xH100");
   const auto start = std::chrono::steady_clock::now();
   const std::vector<Ring> rings = t.rings(everyone(t));
-  const Fold fold = fold_devices(t, same_role(t), rings);
+  const Fold fold = fold_devices(t, same_role(t), std::array{rings});
   const auto uses = ring_uses(fold, t, rings);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::cout << "rings, fold and uses of 16384 GPUs: " << seconds * 1e3 << " ms\n";

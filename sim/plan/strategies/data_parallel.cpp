@@ -1,10 +1,10 @@
 // Whole replicas: one GPU alone, and PyTorch's DistributedDataParallel.
 //
 // DDP (torch/nn/parallel/distributed.py, torch/csrc/distributed/c10d/reducer.cpp): gradients are copied into buckets in
-// the order in which they become ready; a full bucket is all-reduced on NCCL's own stream while backward goes on, strictly
-// in bucket order; after backward the compute stream waits for all and the buckets are copied back
-// (gradient_as_bucket_view=False). The first iteration uses one bucket, after it buckets are rebuilt in ready order with
-// a first one of 1 MiB and others of 25 MiB; a parameter is never split. Accumulation steps run under no_sync.
+// the order in which they become ready; a full bucket is all-reduced on NCCL's own stream while backward goes on,
+// strictly in bucket order; after backward the compute stream waits for all and the buckets are copied back
+// (gradient_as_bucket_view=False). The first iteration uses one bucket, after it buckets are rebuilt in ready order
+// with a first one of 1 MiB and others of 25 MiB; a parameter is never split. Accumulation steps run under no_sync.
 #include <algorithm>
 #include <numeric>
 
@@ -123,7 +123,8 @@ class DistributedDataParallel : public DataParallel {
     if (!boundary_) return;
     SHARDSIM_CHECK(next_ == buckets_.size(), "every parameter gets a gradient");
     recorder_.wait_stream(Recorder::compute_stream(), stream_);
-    for (const Bucket& bucket : buckets_) recorder_.elementwise(2.0 * static_cast<double>(bucket.bytes), "copy from bucket");
+    for (const Bucket& bucket : buckets_)
+      recorder_.elementwise(2.0 * static_cast<double>(bucket.bytes), "copy from bucket");
   }
 
  private:
@@ -170,7 +171,8 @@ class DistributedDataParallel : public DataParallel {
   void reduce(const Bucket& bucket) {
     recorder_.spend(HookTimes{}.ddp_bucket);
     recorder_.wait_stream(stream_, Recorder::compute_stream());
-    recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(bucket.bytes), "all-reduce gradients", stream_);
+    recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(bucket.bytes), "all-reduce gradients",
+                         stream_);
   }
 
   StreamId stream_;

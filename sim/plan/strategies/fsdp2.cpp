@@ -2,8 +2,9 @@
 // _fsdp_collectives.py, _fsdp_param.py), wrapped as accelerate and torchtitan wrap: the embedding, each decoder layer,
 // [final norm, lm_head] without resharding after forward, and the rest in the root.
 //
-// Streams: compute; "all-gather copy-in", "all-gather" and "reduce-scatter". Each parameter is sharded on its first
-// dimension, padded to the world size. Units gather in 16 bits from fp32 shards, reduce in fp32 unless told otherwise.
+// Streams: compute; "all-gather copy-in", "all-gather" and "reduce-scatter"; under hybrid sharding "all-reduce". Each
+// parameter is sharded on its first dimension, padded to the size of the shard group. Units gather in 16 bits from fp32
+// shards, reduce in fp32 unless told otherwise.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -23,23 +24,26 @@ class Fsdp2 : public Strategy {
       : request_(context.request),
         architecture_(context.architecture),
         recorder_(context.recorder),
-        original_(keeps_master_weights(context.request.precision) ? DType::f32 : weight_type(context.request.precision)),
+        original_(keeps_master_weights(context.request.precision) ? DType::f32
+                                                                  : weight_type(context.request.precision)),
         compute_(gradient_type(context.request.precision)),
         reduce_(*context.request.reduce_dtype),
         offload_(context.request.offload.any()),
         pinned_(*context.request.pin_memory),
         copy_in_(recorder_.stream("all-gather copy-in")),
         all_gather_(recorder_.stream("all-gather")),
-        reduce_scatter_(recorder_.stream("reduce-scatter")) {
-    const bool reshard = context.request.kind == StrategyKind::fsdp;
+        reduce_scatter_(recorder_.stream("reduce-scatter")),
+        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : reduce_scatter_) {
+    const bool reshard = context.request.kind != StrategyKind::fsdp_grad_op;
     for (FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard)) {
       units_.emplace_back().shape = std::move(unit);
     }
     unit_of_parameter_.assign(architecture_.parameters.size(), 0);
+    local_elements_.assign(architecture_.parameters.size(), 0);
     for (std::size_t u = 0; u < units_.size(); ++u) {
       for (const FsdpParameter& parameter : units_[u].shape.parameters) {
         unit_of_parameter_[parameter.id.index()] = u;
-        local_elements_.push_back(parameter.local);
+        local_elements_[parameter.id.index()] = parameter.local;
       }
     }
   }
@@ -84,7 +88,10 @@ class Fsdp2 : public Strategy {
       if (units_[u].shape.reshard_after_forward) reshard(u);
       forward_order_.push_back(u);
     }
-    if (module == ModuleId(0)) drop_kept_gather();
+    if (module == ModuleId(0)) {
+      wait_for_kept_gather();
+      recorder_.reset(kept_gather_);
+    }
   }
 
   void begin_backward() override { in_backward_ = true; }
@@ -100,7 +107,7 @@ class Fsdp2 : public Strategy {
 
   void post_backward(ModuleId module) override {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      if (units_[u].shape.first == module && module != ModuleId(0)) reduce(u);
+      if (units_[u].shape.first == module && !units_[u].shape.reduces_last) reduce(u);
     }
   }
 
@@ -110,10 +117,11 @@ class Fsdp2 : public Strategy {
 
   void end_backward() override {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      if (!units_[u].gradients.empty() || units_[u].unsharded()) reduce(u);
+      if (units_[u].shape.reduces_last) reduce(u);
     }
     for (const Unit& unit : units_) recorder_.wait(Recorder::compute_stream(), unit.reduced);
     recorder_.reset(reduce_input_);
+    for (Unit& unit : units_) recorder_.reset(unit.all_reduced);
     for (const TaskId copied : gradients_copied_) recorder_.synchronize(copied);
     gradients_copied_.clear();
   }
@@ -138,13 +146,15 @@ class Fsdp2 : public Strategy {
  private:
   struct Unit {
     FsdpUnit shape;
-    TensorId gather_output;          ///< while the all-gather runs and until it is copied out
-    TaskId gathered;                 ///< its all-gather
-    std::vector<TensorId> weights;   ///< unsharded parameters
-    std::vector<TensorId> gradients; ///< unsharded, from autograd
+    bool gathering = false;           ///< from unshard to wait_for_unshard
+    TensorId gather_output;           ///< while the all-gather runs and until it is copied out
+    TaskId gathered;                  ///< its all-gather
+    std::vector<TensorId> weights;    ///< unsharded parameters
+    std::vector<TensorId> gradients;  ///< unsharded, from autograd
     TensorId sharded_gradient;
+    TensorId all_reduced;  ///< hybrid: its buffer in the reduction's type, kept until the end of backward
     std::vector<TensorId> host_gradients;
-    TaskId reduced;                  ///< last task of its reduction
+    TaskId reduced;  ///< last task of its reduction
     bool unsharded() const { return !weights.empty(); }
   };
 
@@ -153,7 +163,9 @@ class Fsdp2 : public Strategy {
   // foreach_all_gather: cast the shards, copy them into their slot of the output, gather in place.
   void unshard(std::size_t index) {
     Unit& unit = units_[index];
-    if (unit.unsharded() || unit.gather_output.valid() || unit.shape.parameters.empty()) return;
+    if (unit.unsharded() || unit.gathering || unit.shape.parameters.empty()) return;
+    unit.gathering = true;
+    if (recorder_.world() == 1) return;
     recorder_.spend(HookTimes{}.fsdp_unshard);
     const std::int64_t shard_bytes = unit.shape.shard_elements() * size_of(compute_);
     std::vector<TensorId> inputs;
@@ -161,8 +173,8 @@ class Fsdp2 : public Strategy {
       inputs = upload(unit);
     } else if (original_ != compute_) {
       inputs.push_back(recorder_.allocate(Category::buffers, shard_bytes, "all-gather input", copy_in_));
-      recorder_.elementwise(static_cast<double>(shard_bytes + unit.shape.shard_elements() * size_of(original_)), "cast shards",
-                            copy_in_);
+      recorder_.elementwise(static_cast<double>(shard_bytes + unit.shape.shard_elements() * size_of(original_)),
+                            "cast shards", copy_in_);
     }
     unit.gather_output =
         recorder_.allocate(Category::buffers, shard_bytes * recorder_.world(), "all-gather output", copy_in_);
@@ -170,7 +182,7 @@ class Fsdp2 : public Strategy {
     recorder_.wait_stream(all_gather_, copy_in_);
     recorder_.collective(CollectiveKind::all_gather, static_cast<double>(shard_bytes * recorder_.world()), "all-gather",
                          all_gather_);
-    unit.gathered = recorder_.world() > 1 ? recorder_.record(all_gather_) : recorder_.record(copy_in_);
+    unit.gathered = recorder_.record(all_gather_);
     for (const TensorId input : inputs) recorder_.release(input);
   }
 
@@ -193,12 +205,16 @@ class Fsdp2 : public Strategy {
     return inputs;
   }
 
-  // In forward the previous unit's output is let go first and this one's is kept until the next unit, so that the two
-  // copies overlap; in backward it is freed right after the copy-out.
+  // In forward each unit's output is kept until the next unit's copy-out, so that one's copy-out overlaps the other's
+  // gather. wait_for_unshard forgets the kept output before it copies, but its own local variable holds it until it
+  // returns: two outputs and one unit's weights are alive at once. In backward the output goes right after the
+  // copy-out.
   void wait_for_unshard(std::size_t index) {
     Unit& unit = units_[index];
-    if (!unit.gather_output.valid()) return;
-    if (!in_backward_) drop_kept_gather();
+    if (!unit.gathering) return;
+    unit.gathering = false;
+    if (recorder_.world() == 1) return copy_shards(unit);
+    if (!in_backward_) wait_for_kept_gather();
     recorder_.wait(Recorder::compute_stream(), unit.gathered);
     for (const FsdpParameter& parameter : unit.shape.parameters) {
       const std::int64_t bytes = parameter.shard * recorder_.world() * size_of(compute_);
@@ -211,17 +227,43 @@ class Fsdp2 : public Strategy {
       recorder_.wait(all_gather_, copied);
       recorder_.reset(unit.gather_output);
     } else {
+      recorder_.reset(kept_gather_);
       kept_gather_ = unit.gather_output;
       kept_copied_ = copied;
       unit.gather_output = TensorId{};
     }
   }
 
-  void drop_kept_gather() {
+  // One rank gathers nothing: each shard is cast, then copied. Python's variable keeps a cast until it holds the next.
+  void copy_shards(Unit& unit) {
+    recorder_.spend(HookTimes{}.fsdp_unshard);
+    TensorId previous;
+    for (const FsdpParameter& parameter : unit.shape.parameters) {
+      const std::int64_t stored = parameter.shard * size_of(original_), bytes = parameter.shard * size_of(compute_);
+      TensorId shard;
+      if (offload_) {
+        shard = recorder_.allocate(Category::buffers, stored, "uploaded shard");
+        recorder_.copy(Direction::to_device, static_cast<double>(stored), pinned_, "upload shard",
+                       Recorder::compute_stream());
+      }
+      if (original_ != compute_) {
+        const TensorId uploaded = shard;
+        shard = recorder_.allocate(Category::buffers, bytes, "cast shard");
+        recorder_.elementwise(static_cast<double>(stored + bytes), "cast shards");
+        if (offload_) recorder_.release(uploaded);
+      }
+      recorder_.reset(previous);
+      previous = shard;
+      unit.weights.push_back(recorder_.allocate(Category::gathered, bytes, "unsharded weight"));
+      recorder_.elementwise(2.0 * static_cast<double>(bytes), "copy shard");
+    }
+    recorder_.reset(previous);
+  }
+
+  void wait_for_kept_gather() {
     recorder_.wait(copy_in_, kept_copied_);
     recorder_.wait(all_gather_, kept_copied_);
     kept_copied_ = TaskId{};
-    recorder_.reset(kept_gather_);
   }
 
   void reshard(std::size_t index) {
@@ -253,26 +295,41 @@ class Fsdp2 : public Strategy {
     recorder_.wait_stream(reduce_scatter_, Recorder::compute_stream());
     TensorId output = recorder_.allocate(Category::gradients, unit.shape.shard_elements() * size_of(reduce_),
                                          "reduce-scatter output", reduce_scatter_);
-    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter", reduce_scatter_);
+    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter",
+                         reduce_scatter_);
     reduce_input_read_ = recorder_.record(reduce_scatter_);
+    if (recorder_.replicas() > 1) {
+      recorder_.wait_stream(post_reduce_, reduce_scatter_);
+      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(output)), "all-reduce",
+                           post_reduce_, Group::replicate);
+    }
     if (reduce_ != original_) output = cast_output(unit, output);
     if (offload_) {
       download(unit, output);
     } else if (unit.sharded_gradient.valid()) {
-      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(output)), "accumulate grad", reduce_scatter_);
-      recorder_.release(output);
+      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(output)), "accumulate grad", post_reduce_);
+      let_go(unit, output);
     } else {
       unit.sharded_gradient = output;
     }
-    unit.reduced = recorder_.record(reduce_scatter_);
+    unit.reduced = recorder_.record(post_reduce_);
   }
 
-  TensorId cast_output(const Unit& unit, TensorId output) {
+  TensorId cast_output(Unit& unit, TensorId output) {
     const std::int64_t bytes = unit.shape.shard_elements() * size_of(original_);
-    const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", reduce_scatter_);
-    recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", reduce_scatter_);
-    recorder_.release(output);
+    const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", post_reduce_);
+    recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", post_reduce_);
+    let_go(unit, output);
     return cast;
+  }
+
+  // Hybrid: the buffer that was all-reduced lives until the end of backward (FSDPParamGroup._all_reduce_state).
+  void let_go(Unit& unit, TensorId output) {
+    if (recorder_.replicas() > 1 && !unit.all_reduced.valid()) {
+      unit.all_reduced = output;
+    } else {
+      recorder_.release(output);
+    }
   }
 
   // The first micro-step's shards go down without blocking; later ones block and are added on the CPU.
@@ -281,7 +338,8 @@ class Fsdp2 : public Strategy {
     for (const FsdpParameter& parameter : unit.shape.parameters) {
       const std::int64_t bytes = parameter.shard * size_of(original_);
       const TensorId landed = recorder_.allocate_host(host_pool(), Category::gradients, bytes, "sharded grad");
-      const TaskId copied = recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", reduce_scatter_);
+      const TaskId copied =
+          recorder_.copy(Direction::to_host, static_cast<double>(bytes), pinned_, "download grad", post_reduce_);
       if (accumulating) {
         recorder_.synchronize(copied);
         recorder_.host_work(3.0 * static_cast<double>(bytes), 0, "accumulate grad");
@@ -291,7 +349,7 @@ class Fsdp2 : public Strategy {
         gradients_copied_.push_back(copied);
       }
     }
-    recorder_.release(output);
+    let_go(unit, output);
   }
 
   void create_host_moments() {
@@ -308,15 +366,16 @@ class Fsdp2 : public Strategy {
   DType original_, compute_, reduce_;
   bool offload_, pinned_;
   StreamId copy_in_, all_gather_, reduce_scatter_;
+  StreamId post_reduce_;  ///< what follows the last collective of a reduction
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
-  std::vector<std::int64_t> local_elements_;
+  std::vector<std::int64_t> local_elements_;  ///< by parameter
   std::optional<AdamW> adam_;
   std::vector<std::size_t> forward_order_;
   bool in_backward_ = false;
-  TensorId kept_gather_;      ///< forward: the last unit's all-gather output
+  TensorId kept_gather_;  ///< forward: the last unit's all-gather output
   TaskId kept_copied_;
-  TensorId reduce_input_;     ///< of the last reduction; alive until the next one's copy-in
+  TensorId reduce_input_;  ///< of the last reduction; alive until the next one's copy-in
   TaskId reduce_input_read_;
   std::vector<TaskId> gradients_copied_;
   bool host_moments_ = false;

@@ -1,5 +1,7 @@
 #include "sim/plan/strategies/strategies.hpp"
 
+#include <fmt/format.h>
+
 #include "model/core/error.hpp"
 #include "sim/plan/deepspeed.hpp"
 #include "sim/plan/fsdp_units.hpp"
@@ -26,9 +28,14 @@ std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
       return make_zero3(context);
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
+    case StrategyKind::hsdp:
       return make_fsdp2(context);
     case StrategyKind::device_map:
       return make_device_map(context);
+    case StrategyKind::fsdp1:
+    case StrategyKind::fsdp1_grad_op:
+    case StrategyKind::fsdp1_hsdp:
+      return make_fsdp1(context);
   }
   return nullptr;
 }
@@ -41,6 +48,7 @@ std::uint64_t rank_role(const Request& request, const Architecture& architecture
       return zero12_role(architecture, rank, world);
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
+    case StrategyKind::hsdp:
       return fsdp_role(architecture, rank, world);
     case StrategyKind::device_map:
       return static_cast<std::uint64_t>(rank);
@@ -53,11 +61,19 @@ std::int64_t data_parallel_ranks(const Request& request, std::int64_t world) {
   return request.kind == StrategyKind::device_map ? 1 : world;
 }
 
-void check_strategy(const Request& request, std::int64_t world) {
+void check_strategy(const Request& request, std::int64_t world, std::int64_t nodes) {
   if (request.kind == StrategyKind::single && world > 1) {
     throw InputError("strategy single trains on one GPU, the topology has " + std::to_string(world),
                      "--strategy single --topology " + request.topology,
                      "a topology of one GPU, or ddp, zero1, zero2, zero3 or fsdp for several");
+  }
+  if (is_fsdp1(request.kind) && world / (shards_within_nodes(request.kind) ? nodes : 1) == 1) {
+    throw InputError("FSDP1 has one GPU to shard over, and so switches itself to NO_SHARD",
+                     fmt::format("--strategy {} --topology {}", request.strategy, request.topology),
+                     world == 1 ? "single, or a topology of several GPUs" : "fsdp1, or nodes of several GPUs");
+  }
+  if (is_fsdp1(request.kind) && request.offload.any() && request.pin_memory == false) {
+    throw InputError("FSDP1 pins whatever it offloads", "--pin-memory off", "--pin-memory on, or fsdp-offload");
   }
 }
 

@@ -13,6 +13,7 @@ std::unique_ptr<Strategy> make_zero12(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero3(const StrategyContext& context);
 std::unique_ptr<Strategy> make_device_map(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context);
+std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context);
 
 /// The type that parameters are stored in where nothing is sharded: 16 bits under mixed precision (beside an fp32
 /// master), the precision's own otherwise, fp32 under autocast.

@@ -1,10 +1,10 @@
-// ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; deepspeedai/DeepSpeed edaa72212)
-// with DeepSpeed's defaults: overlap_comm off, reduce_bucket_size 5e8, reduce_scatter and contiguous_gradients on.
+// ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; DeepSpeed 0.19.8) with DeepSpeed's
+// defaults: overlap_comm off, reduce_bucket_size 5e8, reduce_scatter and contiguous_gradients on.
 //
 // Every rank holds the whole model in one flat buffer a parameter group, and an fp32 master and the moments of its own
-// partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned slices
-// are kept: in stage 2 during each backward, in stage 1 after the last one. With offload the owned gradients go to host
-// memory in fp32 during the last backward, and the CPU updates.
+// partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned
+// slices are kept: in stage 2 during each backward, in stage 1 after the last one. With offload the owned gradients go
+// to host memory in fp32 during the last backward, and the CPU updates.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -16,9 +16,6 @@
 
 namespace shardsim {
 namespace {
-
-// _has_inf_or_nan: float copy 4, isinf 1, isnan 1, their or 1, float 4.
-constexpr std::int64_t overflow_check_bytes = 11;
 
 class Zero12 : public Strategy {
  public:
@@ -33,7 +30,8 @@ class Zero12 : public Strategy {
         groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world())),
         gradients_(context.architecture.parameters.size()),
         owned_elements_(context.architecture.parameters.size(), 0),
-        owner_(context.architecture.parameters.size()) {
+        places_(context.architecture.parameters.size()),
+        accumulates_(context.architecture.parameters.size(), false) {
     std::vector<std::int64_t> partitions;
     for (const FlatGroup& group : groups_) {
       partitions.push_back(group.partition);
@@ -42,11 +40,11 @@ class Zero12 : public Strategy {
         owned_total_ += architecture_.parameter(slice.parameter).numel;
       }
       for (std::size_t i = 0; i < group.parameters.size(); ++i) {
-        const std::int64_t last = group.offset[i] + architecture_.parameter(group.parameters[i]).numel - 1;
-        owner_[group.parameters[i].index()] = {group.offset[i] / group.partition, last / group.partition};
+        places_[group.parameters[i].index()] = {group.offset[i], group.partition};
       }
     }
-    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32, std::move(partitions));
+    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32,
+                  std::move(partitions));
   }
 
   void initialise() override {
@@ -58,8 +56,10 @@ class Zero12 : public Strategy {
         recorder_.allocate(Category::master_weights, group.partition * sizes_.master, "master partition");
         continue;
       }
-      recorder_.allocate_host(pinned_pool(), Category::master_weights, group.partition * sizes_.master, "master partition");
-      recorder_.allocate_host(pinned_pool(), Category::gradients, group.partition * sizes_.master, "fp32 grad partition");
+      recorder_.allocate_host(pinned_pool(), Category::master_weights, group.partition * sizes_.master,
+                              "master partition");
+      recorder_.allocate_host(pinned_pool(), Category::gradients, group.partition * sizes_.master,
+                              "fp32 grad partition");
       recorder_.allocate_host(pinned_pool(), Category::buffers, group.partition * sizes_.weight, "bf16 staging");
     }
     if (!offload_) return;
@@ -75,7 +75,8 @@ class Zero12 : public Strategy {
   void gradient_ready(ParameterId parameter, TensorId gradient) override {
     recorder_.spend(HookTimes{}.zero_gradient_hook);
     if (!ipg_buffer_.valid()) {
-      ipg_buffer_ = recorder_.allocate(Category::buffers, config_.reduce_bucket_size * sizes_.weight, "ipg bucket");
+      ipg_buffer_ =
+          recorder_.allocate(Category::buffers, request_.zero.reduce_bucket_size * sizes_.weight, "ipg bucket");
     }
     if (stage2_) {
       add_to_bucket(parameter, gradient);
@@ -101,6 +102,8 @@ class Zero12 : public Strategy {
       }
     }
     flush();
+    for (const TensorId gradient : reduced_in_place_) recorder_.release(gradient);
+    reduced_in_place_.clear();
     recorder_.reset(ipg_buffer_);
     recorder_.reset(accumulated_);
   }
@@ -115,8 +118,8 @@ class Zero12 : public Strategy {
       }
     }
     for (const FlatGroup& group : groups_) {
-      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(group.padded * sizes_.weight), "all-gather weights",
-                           Recorder::compute_stream());
+      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(group.padded * sizes_.weight),
+                           "all-gather weights", Recorder::compute_stream());
     }
   }
 
@@ -126,51 +129,90 @@ class Zero12 : public Strategy {
     TensorId gradient;  ///< set for a parameter larger than the bucket, which is reduced where it is
   };
 
+  bool is_checked() const { return sizes_.weight == 2; }
   Pool pinned_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
 
   void add_to_bucket(ParameterId parameter, TensorId gradient) {
     const std::int64_t numel = architecture_.parameter(parameter).numel;
-    if (bucket_elements_ > 0 && bucket_elements_ + numel > config_.reduce_bucket_size) flush();
-    if (numel <= config_.reduce_bucket_size) {
+    if (bucket_elements_ > 0 && bucket_elements_ + numel > request_.zero.reduce_bucket_size) flush();
+    if (numel <= request_.zero.reduce_bucket_size) {
       recorder_.elementwise(2.0 * static_cast<double>(numel * sizes_.weight), "copy to bucket");
       recorder_.release(gradient);
       gradient = TensorId{};
+    } else if (offload_) {
+      gradient = cloned(gradient);
     }
     bucket_.push_back({parameter, gradient});
     bucket_elements_ += numel;
   }
 
-  // reduce_ipg_grads and average_tensor: divide, flatten unless one rank owns it all, all-reduce, copy back; then keep
-  // what is owned.
+  // With offload a gradient that is reduced where it is gets a storage of its own first.
+  TensorId cloned(TensorId gradient) {
+    const std::int64_t bytes = recorder_.bytes_of(gradient);
+    const TensorId clone = recorder_.allocate(Category::gradients, bytes, "grad");
+    recorder_.elementwise(2.0 * static_cast<double>(bytes), "clone grad");
+    recorder_.release(gradient);
+    return clone;
+  }
+
+  std::vector<OwnerSlice> slices_of_bucket() const {
+    std::vector<OwnerSlice> slices;
+    for (const Pending& pending : bucket_) {
+      add_slices(places_[pending.parameter.index()], architecture_.parameter(pending.parameter).numel, slices);
+    }
+    return slices;
+  }
+
+  // reduce_ipg_grads and average_tensor: divide, all-reduce, keep what is owned.
   void flush() {
     if (bucket_.empty()) return;
-    const double bytes = static_cast<double>(bucket_elements_ * sizes_.weight);
-    const std::int64_t owner = owner_[bucket_.front().parameter.index()].first;
-    const bool one_owner = std::all_of(bucket_.begin(), bucket_.end(), [&](const Pending& pending) {
-      const auto& [first, last] = owner_[pending.parameter.index()];
-      return first == owner && last == owner;
-    });
-    if (recorder_.world() > 1) {
-      recorder_.elementwise(2 * bytes, "average");
-      TensorId flat;
-      if (!one_owner) {
-        flat = recorder_.allocate(Category::buffers, bucket_elements_ * sizes_.weight, "flat bucket");
-        recorder_.elementwise(2 * bytes, "flatten");
-      }
-      recorder_.collective(CollectiveKind::all_reduce, bytes, "all-reduce gradients", Recorder::compute_stream());
-      if (flat.valid()) recorder_.elementwise(2 * bytes / static_cast<double>(recorder_.world()), "copy owned slices");
-      recorder_.reset(flat);
+    recorder_.elementwise(2.0 * static_cast<double>(bucket_elements_ * sizes_.weight), "average");
+    std::vector<OwnerSlice> together;
+    std::int64_t elements = 0;
+    for (const OwnerSlice& slice : slices_of_bucket()) {
+      together.push_back(slice);
+      elements += slice.elements;
+      if (elements <= request_.zero.reduce_bucket_size) continue;
+      all_reduce(together, elements);
+      together.clear();
+      elements = 0;
     }
+    if (!together.empty()) all_reduce(together, elements);
     for (const Pending& pending : bucket_) {
       if (owned_elements_[pending.parameter.index()] > 0) keep_owned(pending.parameter);
     }
-    for (Pending& pending : bucket_) recorder_.reset(pending.gradient);
+    for (Pending& pending : bucket_) {
+      if (!pending.gradient.valid()) continue;
+      // Stage 1 clears the gradients that others own in its epilogue only.
+      const bool stays = !stage2_ && owned_elements_[pending.parameter.index()] == 0;
+      if (stays) {
+        reduced_in_place_.push_back(pending.gradient);
+      } else {
+        recorder_.release(pending.gradient);
+      }
+    }
     bucket_.clear();
     bucket_elements_ = 0;
   }
 
-  // copy_grads_in_partition, or the way to host memory. All owned parameters' gradients share one storage, each with its
-  // full length even where only a slice of it is owned.
+  // allreduce_and_scatter: slices of several owners are flattened first, and the owner's copied back.
+  void all_reduce(const std::vector<OwnerSlice>& slices, std::int64_t elements) {
+    const double bytes = static_cast<double>(elements * sizes_.weight);
+    TensorId flat;
+    if (slices.size() > 1) {
+      flat = recorder_.allocate(Category::buffers, elements * sizes_.weight, "flat bucket");
+      recorder_.elementwise(2 * bytes, "flatten");
+    }
+    recorder_.collective(CollectiveKind::all_reduce, bytes, "all-reduce gradients", Recorder::compute_stream());
+    if (!flat.valid()) return;
+    std::int64_t owned = 0;
+    for (const OwnerSlice& slice : slices) owned += slice.owner == recorder_.rank() ? slice.elements : 0;
+    if (owned > 0) recorder_.elementwise(2.0 * static_cast<double>(owned * sizes_.weight), "copy owned slices");
+    recorder_.release(flat);
+  }
+
+  // copy_grads_in_partition, or the way to host memory. All owned parameters' gradients share one storage, each with
+  // its full length even where only a slice of it is owned.
   void keep_owned(ParameterId p) {
     const double bytes = static_cast<double>(architecture_.parameter(p).numel * sizes_.weight);
     if (offload_) {
@@ -192,62 +234,92 @@ class Zero12 : public Strategy {
   }
 
   void download(ParameterId p) {
-    const std::int64_t numel = architecture_.parameter(p).numel;
     const std::int64_t slice = owned_elements_[p.index()];
-    const double bytes = static_cast<double>(numel * sizes_.weight);
     const StreamId stream = Recorder::compute_stream();
-    if (stage2_ && request_.grad_accum > 1) {
-      if (!host_accumulated_) {
-        host_accumulated_ = true;
-        recorder_.allocate_host(pinned_pool(), Category::gradients, owned_total_ * sizes_.weight, "accumulated grads");
-      }
-      if (micro_step_ > 0) {
-        recorder_.copy(Direction::to_device, bytes, pinned_, "upload accumulated grad", stream);
-        recorder_.elementwise(1.5 * bytes, "accumulate grad");
-      }
-      recorder_.copy(Direction::to_host, bytes, pinned_, "download accumulated grad", stream);
-    }
+    if (stage2_ && request_.grad_accum > 1) accumulate_on_host(p);
     if (!boundary_) return;
     const TensorId wide = recorder_.allocate(Category::workspace, 8 * slice, "norm in fp64");
     recorder_.elementwise(18.0 * static_cast<double>(slice), "norm");
     recorder_.release(wide);
-    overflow_check(numel);
+    check_overflow(architecture_.parameter(p).numel);
     recorder_.synchronize_stream(stream);
-    const TensorId cast = recorder_.allocate(Category::buffers, slice * sizes_.master, "fp32 grad");
-    recorder_.elementwise(static_cast<double>(slice * (sizes_.weight + sizes_.master)), "cast grad");
-    recorder_.copy(Direction::to_host, static_cast<double>(slice * sizes_.master), pinned_, "download fp32 grad", stream);
-    recorder_.release(cast);
+    TensorId cast;
+    if (sizes_.master != sizes_.weight) {
+      cast = recorder_.allocate(Category::buffers, slice * sizes_.master, "fp32 grad");
+      recorder_.elementwise(static_cast<double>(slice * (sizes_.weight + sizes_.master)), "cast grad");
+    }
+    last_download_ = recorder_.copy(Direction::to_host, static_cast<double>(slice * sizes_.master), pinned_,
+                                    "download fp32 grad", stream);
+    recorder_.reset(cast);
   }
 
-  void overflow_check(std::int64_t elements) {
-    const TensorId temporaries = recorder_.allocate(Category::workspace, overflow_check_bytes * elements, "overflow check");
-    recorder_.elementwise(2.0 * static_cast<double>(overflow_check_bytes * elements), "overflow check");
-    recorder_.release(temporaries);
+  // async_accumulate_grad_in_cpu_via_gpu: each parameter has its own buffer, made in the first micro-step; with a
+  // 16-bit master the optimizer's gradient serves. The host waits for the copies under way before it starts more.
+  void accumulate_on_host(ParameterId p) {
+    const bool whole = sizes_.master != 2;
+    const std::int64_t elements = whole ? architecture_.parameter(p).numel : owned_elements_[p.index()];
+    const double bytes = static_cast<double>(elements * sizes_.weight);
+    recorder_.synchronize(last_download_);
+    if (whole && !accumulates_[p.index()]) {
+      accumulates_[p.index()] = true;
+      recorder_.allocate_host(pinned_pool(), Category::gradients, elements * sizes_.weight, "accumulated grads");
+    }
+    if (micro_step_ > 0) {
+      recorder_.copy(Direction::to_device, bytes, pinned_, "upload accumulated grad", Recorder::compute_stream());
+      recorder_.elementwise(3 * bytes, "accumulate grad");
+    }
+    last_download_ =
+        recorder_.copy(Direction::to_host, bytes, pinned_, "download accumulated grad", Recorder::compute_stream());
   }
 
-  // has_overflow (read by the host), then the norm: one blocking scalar copy a group. Offloaded gradients were checked
-  // in backward; each then costs the host one read of a scalar.
+  // has_inf_or_nan: the largest and the smallest element, so two readings and no memory. fp32 gradients are not
+  // checked.
+  void check_overflow(std::int64_t elements) {
+    recorder_.elementwise(2.0 * static_cast<double>(elements * sizes_.weight), "overflow check");
+  }
+
+  void read_scalar() {
+    recorder_.synchronize(recorder_.copy(Direction::to_host, 4, true, "scalar", Recorder::compute_stream()));
+  }
+  void write_scalar() {
+    recorder_.synchronize(recorder_.copy(Direction::to_device, 4, true, "scalar", Recorder::compute_stream()));
+  }
+
+  // has_overflow, then the norm of each group. Offloaded gradients were checked and their norms taken in backward: the
+  // host reads each, and sends the sum up to be reduced.
   void check_and_norm() {
-    for (const FlatGroup& group : groups_) {
-      for (const OwnedSlice& slice : group.owned) {
-        if (offload_) {
-          recorder_.synchronize(recorder_.copy(Direction::to_host, 8, true, "scalar", Recorder::compute_stream()));
-        } else {
-          overflow_check(slice.elements);
+    recorder_.synchronize(last_download_);
+    last_download_ = TaskId{};
+    if (is_checked()) {
+      if (offload_) write_scalar();
+      for (const FlatGroup& group : groups_) {
+        for (const OwnedSlice& slice : group.owned) {
+          if (!offload_) check_overflow(slice.elements);
         }
       }
+      recorder_.collective(CollectiveKind::all_reduce, 1, "all-reduce overflow", Recorder::compute_stream());
+      read_scalar();
     }
-    recorder_.collective(CollectiveKind::all_reduce, 4, "all-reduce overflow", Recorder::compute_stream());
-    recorder_.synchronize_stream(Recorder::compute_stream());
-    for (const FlatGroup& group : groups_) {
-      for (const OwnedSlice& slice : group.owned) {
-        if (offload_) break;
-        const TensorId wide = recorder_.allocate(Category::workspace, 8 * slice.elements, "norm in fp64");
-        recorder_.elementwise(18.0 * static_cast<double>(slice.elements), "norm");
-        recorder_.release(wide);
+    for (const FlatGroup& group : groups_) norm(group);
+    if (!offload_) read_scalar();  // is_invalid_grad_norm
+  }
+
+  void norm(const FlatGroup& group) {
+    for (const OwnedSlice& slice : group.owned) {
+      if (offload_) {
+        read_scalar();
+        continue;
       }
-      recorder_.collective(CollectiveKind::all_reduce, 8, "all-reduce norm", Recorder::compute_stream());
-      recorder_.synchronize(recorder_.copy(Direction::to_device, 4, true, "scalar", Recorder::compute_stream()));
+      const TensorId wide = recorder_.allocate(Category::workspace, 8 * slice.elements, "norm in fp64");
+      recorder_.elementwise(static_cast<double>((16 + sizes_.weight) * slice.elements), "norm");
+      recorder_.release(wide);
+    }
+    if (offload_) write_scalar();
+    recorder_.collective(CollectiveKind::all_reduce, 4, "all-reduce norm", Recorder::compute_stream());
+    if (offload_) {
+      read_scalar();
+    } else {
+      write_scalar();  // the -1 that stands for an invalid norm
     }
   }
 
@@ -255,12 +327,17 @@ class Zero12 : public Strategy {
     const FlatGroup& group = groups_[index];
     const std::int64_t weight_bytes = group.partition * sizes_.weight;
     const std::int64_t master_bytes = group.partition * sizes_.master;
-    TensorId flat = recorder_.allocate(Category::gradients, weight_bytes, "flat grad");
-    recorder_.elementwise(2.0 * static_cast<double>(weight_bytes), "flatten grad");
+    // Flattening a single tensor gives a view of it.
+    const bool one_tensor = group.owned.size() == 1 && group.owned.front().elements == group.partition;
+    TensorId flat;
+    if (!one_tensor) {
+      flat = recorder_.allocate(Category::gradients, weight_bytes, "flat grad");
+      recorder_.elementwise(2.0 * static_cast<double>(weight_bytes), "flatten grad");
+    }
     if (sizes_.master != sizes_.weight) {
       const TensorId cast = recorder_.allocate(Category::gradients, master_bytes, "fp32 grad");
       recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast grad");
-      recorder_.release(flat);
+      recorder_.reset(flat);
       flat = cast;
     }
     recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
@@ -278,29 +355,30 @@ class Zero12 : public Strategy {
       recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.partition * sizes_.master, "moments");
     }
     cpu_adam(recorder_, group.partition, cpu_unscale_bytes + cpu_downcast_bytes);
-    recorder_.copy(Direction::to_device, static_cast<double>(group.partition * sizes_.weight), pinned_, "upload weights",
-                   recorder_.stream("host-to-device"));
+    recorder_.copy(Direction::to_device, static_cast<double>(group.partition * sizes_.weight), pinned_,
+                   "upload weights", recorder_.stream("host-to-device"));
     recorder_.wait_stream(Recorder::compute_stream(), recorder_.stream("host-to-device"));
   }
 
   const Request& request_;
   const Architecture& architecture_;
   Recorder& recorder_;
-  ZeroConfig config_;
   ZeroSizes sizes_;
   bool stage2_, offload_, pinned_;
   std::vector<FlatGroup> groups_;
-  std::vector<TensorId> gradients_;            ///< stage 1: held until the boundary, by parameter
-  std::vector<std::int64_t> owned_elements_;   ///< by parameter
-  std::vector<std::pair<std::int64_t, std::int64_t>> owner_;  ///< first and last owning rank, by parameter
-  std::int64_t owned_total_ = 0;               ///< full elements of all parameters that touch this rank's partitions
+  std::vector<TensorId> gradients_;           ///< stage 1: held until the boundary, by parameter
+  std::vector<std::int64_t> owned_elements_;  ///< by parameter
+  std::vector<FlatPlace> places_;             ///< by parameter
+  std::int64_t owned_total_ = 0;              ///< full elements of all parameters that touch this rank's partitions
   std::optional<AdamW> adam_;
   TensorId ipg_buffer_;
   TensorId grads_in_partition_;
   TensorId accumulated_;
   std::vector<Pending> bucket_;
   std::int64_t bucket_elements_ = 0;
-  bool host_accumulated_ = false;
+  std::vector<bool> accumulates_;           ///< has a buffer in host memory, by parameter
+  std::vector<TensorId> reduced_in_place_;  ///< until the epilogue
+  TaskId last_download_;
   std::size_t host_moments_ = 0;
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;

@@ -1,10 +1,10 @@
-// ZeRO stage 3 (deepspeed/runtime/zero/stage3.py, partition_parameters.py, parameter_offload.py; deepspeedai/DeepSpeed
-// edaa72212) with DeepSpeed's defaults: overlap_comm on, reduce_bucket_size 5e8, sub_group_size 1e9.
+// ZeRO stage 3 (deepspeed/runtime/zero/stage3.py, partition_parameters.py, parameter_offload.py; DeepSpeed 0.19.8) with
+// DeepSpeed's defaults: overlap_comm on, reduce_bucket_size 5e8, sub_group_size 1e9.
 //
 // Every module's hooks fetch and release through the coordinator, gathers run on the all-gather stream; gradients are
-// copied into one bucket and reduce-scattered on the reduction stream; each micro-step ends with the host waiting for it.
-// The step releases all parameters, takes norms, then goes sub-group by sub-group. With offload the optimizer's states
-// (and the parameters' partitions) live in host memory, or pass through it from and to drives.
+// copied into one bucket and reduce-scattered on the reduction stream; each micro-step ends with the host waiting for
+// it. The step releases all parameters, takes norms, then goes sub-group by sub-group. With offload the optimizer's
+// states (and the parameters' partitions) live in host memory, or pass through it from and to drives.
 #include <algorithm>
 #include <deque>
 #include <optional>
@@ -22,6 +22,12 @@ namespace shardsim {
 namespace {
 
 constexpr std::size_t max_reduce_events = 2;
+constexpr std::size_t max_fetch_events = 2;
+constexpr std::int64_t norm_chunk = 250'000'000;  ///< elements, of _constant_buffered_norm2
+
+CoordinatorConfig coordinator_config(const ZeroOptions& zero) {
+  return {zero.max_live_parameters, zero.max_reuse_distance, zero.prefetch_bucket_size, zero.persistence_threshold};
+}
 
 class Zero3 : public Strategy {
  public:
@@ -34,7 +40,7 @@ class Zero3 : public Strategy {
         all_gather_(recorder_.stream("all-gather")),
         reduce_(recorder_.stream("reduce-scatter")),
         states_(architecture_.parameters.size()),
-        coordinator_(architecture_, CoordinatorConfig{},
+        coordinator_(architecture_, coordinator_config(context.request.zero),
                      {[this](ParameterCoordinator::Parameters p) { gather(p); }, [this](ParameterId p) { await(p); },
                       [this](ParameterId p) { partition(p); },
                       [this] { recorder_.wait_stream(Recorder::compute_stream(), all_gather_); }}) {
@@ -57,15 +63,14 @@ class Zero3 : public Strategy {
     for (std::size_t i = 0; i < sub_groups_.size(); ++i) {
       const SubGroup& group = sub_groups_[i];
       if (is_swapped(i)) continue;
-      if (sizes_.stage3_master) {
-        place(request_.offload.optimizer, Pool::pageable, Category::master_weights, group.elements * sizes_.master,
-              "master partition");
-      }
+      place(request_.offload.optimizer, Pool::pageable, Category::master_weights, group.elements * sizes_.master,
+            "master partition");
       if (request_.offload.optimizer) {
-        recorder_.allocate_host(pinned_pool(), Category::gradients, group.elements * sizes_.master, "fp32 grad partition");
+        recorder_.allocate_host(pinned_pool(), Category::gradients, group.elements * sizes_.master,
+                                "fp32 grad partition");
       }
     }
-    recorder_.allocate(Category::buffers, config_.reduce_bucket_size * sizes_.weight, "ipg bucket", reduce_);
+    recorder_.allocate(Category::buffers, request_.zero.reduce_bucket_size * sizes_.weight, "ipg bucket", reduce_);
   }
 
   void begin_forward(std::int64_t micro_step, bool boundary) override {
@@ -77,21 +82,18 @@ class Zero3 : public Strategy {
   void pre_forward(ModuleId module) override { fetch(module); }
   void post_forward(ModuleId module) override { release(module); }
   void pre_backward(ModuleId module) override { fetch(module); }
-  void post_backward(ModuleId module) override { release(module); }
+  void post_backward(ModuleId module) override {
+    reduce_leaf(module);
+    release(module);
+  }
 
-  // reduce_independent_p_g_buckets_and_remove_grads
+  // reduce_independent_p_g_buckets_and_remove_grads; a leaf module's gradients wait until its backward is done.
   void gradient_ready(ParameterId parameter, TensorId gradient) override {
-    const std::int64_t numel = architecture_.parameter(parameter).numel;
-    recorder_.spend(HookTimes{}.zero_gradient_hook);
-    if (bucket_elements_ > 0 && bucket_elements_ + numel > config_.reduce_bucket_size) flush();
-    recorder_.wait_stream(reduce_, Recorder::compute_stream());
-    if (bucket_elements_ + numel <= config_.reduce_bucket_size) {
-      recorder_.elementwise(2.0 * static_cast<double>(numel * sizes_.weight), "copy to bucket", reduce_);
-      recorder_.release(gradient);
-      gradient = TensorId{};
+    if (coordinator_.leaf_of(parameter).valid()) {
+      states_[parameter.index()].gradient = gradient;
+    } else {
+      add_to_bucket(parameter, gradient);
     }
-    bucket_.push_back({parameter, gradient});
-    bucket_elements_ += numel;
   }
 
   void end_backward() override {
@@ -124,13 +126,37 @@ class Zero3 : public Strategy {
     bool rebuilt = false;
   };
   struct ParameterState {
-    TensorId weight;  ///< gathered
+    TensorId weight;    ///< gathered
+    TensorId gradient;  ///< of a leaf module, until it is reduced
     std::size_t bucket = 0;
   };
   struct Pending {
     ParameterId parameter;
     TensorId gradient;  ///< set where it did not fit into the bucket and keeps its own storage
   };
+
+  void add_to_bucket(ParameterId parameter, TensorId gradient) {
+    const std::int64_t numel = architecture_.parameter(parameter).numel;
+    recorder_.spend(HookTimes{}.zero_gradient_hook);
+    if (bucket_elements_ > 0 && bucket_elements_ + numel > request_.zero.reduce_bucket_size) flush();
+    recorder_.wait_stream(reduce_, Recorder::compute_stream());
+    if (bucket_elements_ + numel <= request_.zero.reduce_bucket_size) {
+      recorder_.elementwise(2.0 * static_cast<double>(numel * sizes_.weight), "copy to bucket", reduce_);
+      recorder_.release(gradient);
+      gradient = TensorId{};
+    }
+    bucket_.push_back({parameter, gradient});
+    bucket_elements_ += numel;
+  }
+
+  // reduce_leaf_module_grads
+  void reduce_leaf(ModuleId module) {
+    if (!coordinator_.has_hooks(module)) return;
+    for (const ParameterId p : coordinator_.parameters_of(module)) {
+      const TensorId gradient = std::exchange(states_[p.index()].gradient, TensorId{});
+      if (gradient.valid()) add_to_bucket(p, gradient);
+    }
+  }
 
   std::int64_t partition_of(ParameterId p) const {
     return ceil_div(architecture_.parameter(p).numel, recorder_.world());
@@ -155,12 +181,13 @@ class Zero3 : public Strategy {
         if (!open) sub_groups_.emplace_back();
         sub_groups_.back().parameters.push_back(p);
         sub_groups_.back().elements += partition_of(p);
-        open = sub_groups_.back().elements < config_.sub_group_size;
+        open = sub_groups_.back().elements < request_.zero.sub_group_size;
       }
     }
     std::vector<std::int64_t> elements;
     for (const SubGroup& group : sub_groups_) elements.push_back(group.elements);
-    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32, std::move(elements));
+    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32,
+                  std::move(elements));
   }
 
   void make_swaps() {
@@ -191,10 +218,12 @@ class Zero3 : public Strategy {
   }
 
   void fetch(ModuleId module) {
+    if (!coordinator_.has_hooks(module)) return;
     recorder_.spend(HookTimes{}.zero3_hook);
     coordinator_.fetch(module);
   }
   void release(ModuleId module) {
+    if (!coordinator_.has_hooks(module)) return;
     recorder_.spend(HookTimes{}.zero3_hook);
     coordinator_.release(module);
   }
@@ -226,7 +255,8 @@ class Zero3 : public Strategy {
       bucket.flat = recorder_.allocate(Category::buffers, total, "all-gather flat", all_gather_);
     }
     for (const ParameterId p : parameters) upload_partition(p);
-    recorder_.elementwise(2.0 * static_cast<double>(total) / static_cast<double>(recorder_.world()), "copy-in", all_gather_);
+    recorder_.elementwise(2.0 * static_cast<double>(total) / static_cast<double>(recorder_.world()), "copy-in",
+                          all_gather_);
     recorder_.collective(CollectiveKind::all_gather, static_cast<double>(total), "all-gather", all_gather_);
     bucket.done = recorder_.record(all_gather_);
   }
@@ -242,10 +272,15 @@ class Zero3 : public Strategy {
     recorder_.release(uploaded);
   }
 
-  // The first wait on a bucket rebuilds all of its parameters; the flat buffer goes with its last one.
+  // The first wait on a bucket rebuilds all of its parameters; the flat buffer goes with its last one. The host runs
+  // ahead of the gathers by a few waits at most.
   void await(ParameterId p) {
     if (!gathers()) return;
     GatherBucket& bucket = buckets_[states_[p.index()].bucket];
+    if (fetch_events_.size() > max_fetch_events) {
+      recorder_.synchronize(fetch_events_.front());
+      fetch_events_.pop_front();
+    }
     if (recorder_.world() == 1) recorder_.synchronize(bucket.done);
     if (!bucket.rebuilt) {
       bucket.rebuilt = true;
@@ -256,9 +291,10 @@ class Zero3 : public Strategy {
       }
     }
     if (--bucket.waiting == 0) recorder_.reset(bucket.flat);
+    fetch_events_.push_back(recorder_.record(all_gather_));
   }
 
-  // _post_step: one all-gather for each, on the compute stream.
+  // _post_step: one all-gather for each, on the compute stream; one rank alone copies them from host memory.
   void gather_persistent() {
     if (!gathers()) return;
     const StreamId stream = Recorder::compute_stream();
@@ -266,13 +302,19 @@ class Zero3 : public Strategy {
       const ParameterId p(i);
       if (!coordinator_.is_persistent(p)) continue;
       states_[i].weight = recorder_.allocate(Category::gathered, padded_bytes(p), "persistent parameter", stream);
+      if (recorder_.world() == 1) {
+        recorder_.copy(Direction::to_device, static_cast<double>(padded_bytes(p)), pinned_, "upload parameter", stream);
+        continue;
+      }
       upload_partition(p);
-      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(padded_bytes(p)), "all-gather persistent", stream);
+      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(padded_bytes(p)), "all-gather persistent",
+                           stream);
     }
+    if (recorder_.world() == 1) recorder_.synchronize_stream(stream);
   }
 
   // __reduce_and_partition_ipg_grads: an interleaved copy (none for a single divisible tensor), reduce-scatter,
-  // partition.
+  // partition. One rank alone copies and divides all the same.
   void flush() {
     if (bucket_.empty()) return;
     while (reduce_events_.size() > max_reduce_events) {
@@ -284,14 +326,12 @@ class Zero3 : public Strategy {
     for (const Pending& pending : bucket_) total += padded_bytes(pending.parameter);
     const bool divisible = architecture_.parameter(bucket_.front().parameter).numel % recorder_.world() == 0;
     TensorId interleaved;
-    if (recorder_.world() > 1) {
-      if (bucket_.size() > 1 || !divisible) {
-        interleaved = recorder_.allocate(Category::buffers, total, "reduce-scatter input", reduce_);
-        recorder_.elementwise(2.0 * static_cast<double>(total), "interleave", reduce_);
-      }
-      recorder_.elementwise(2.0 * static_cast<double>(total), "pre-divide", reduce_);
-      recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(total), "reduce-scatter", reduce_);
+    if (bucket_.size() > 1 || !divisible) {
+      interleaved = recorder_.allocate(Category::buffers, total, "reduce-scatter input", reduce_);
+      recorder_.elementwise(2.0 * static_cast<double>(total), "interleave", reduce_);
     }
+    recorder_.elementwise(2.0 * static_cast<double>(total), "pre-divide", reduce_);
+    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(total), "reduce-scatter", reduce_);
     for (const Pending& pending : bucket_) partition_gradient(pending.parameter);
     for (const auto& [parameter, cast] : leaving_) {
       optimizer_swap_->write_gradient(partition_of(parameter), cast, reduce_);
@@ -325,7 +365,8 @@ class Zero3 : public Strategy {
       copy(Direction::to_host, bytes, "download grad");
     }
     if (boundary_) {
-      const TensorId wide = recorder_.allocate(Category::workspace, 8 * elements, "norm in fp64", reduce_);
+      const TensorId wide =
+          recorder_.allocate(Category::workspace, 8 * std::min(elements, norm_chunk), "norm in fp64", reduce_);
       recorder_.elementwise(static_cast<double>(bytes) + 16.0 * static_cast<double>(elements), "norm", reduce_);
       recorder_.release(wide);
       const TensorId cast = recorder_.allocate(Category::buffers, sizes_.master * elements, "fp32 grad", reduce_);
@@ -363,8 +404,12 @@ class Zero3 : public Strategy {
       step_on_host(index);
       return;
     }
-    TensorId flat = recorder_.allocate(Category::gradients, weight_bytes, "flat grad");
-    recorder_.elementwise(2.0 * static_cast<double>(weight_bytes), "flatten grad");
+    // Flattening a single tensor gives a view of it.
+    TensorId flat;
+    if (group.parameters.size() > 1) {
+      flat = recorder_.allocate(Category::gradients, weight_bytes, "flat grad");
+      recorder_.elementwise(2.0 * static_cast<double>(weight_bytes), "flatten grad");
+    }
     TensorId cast;
     if (sizes_.master != sizes_.weight) {
       cast = recorder_.allocate(Category::gradients, master_bytes, "fp32 grad");
@@ -373,7 +418,7 @@ class Zero3 : public Strategy {
     }
     recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
     adam_->step_tensor(index);
-    if (sizes_.stage3_master) recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast weights");
+    recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast weights");
     recorder_.reset(flat);
     recorder_.reset(cast);
   }
@@ -395,14 +440,14 @@ class Zero3 : public Strategy {
     // A blocking cross-type copy: converted on the CPU into pageable memory, then sent up.
     const std::int64_t bytes = group.elements * sizes_.weight;
     const TensorId staged = recorder_.allocate_host(Pool::pageable, Category::buffers, bytes, "cast weights");
-    recorder_.copy(Direction::to_device, static_cast<double>(bytes), false, "upload weights", Recorder::compute_stream());
+    recorder_.copy(Direction::to_device, static_cast<double>(bytes), false, "upload weights",
+                   Recorder::compute_stream());
     recorder_.release(staged);
   }
 
   const Request& request_;
   const Architecture& architecture_;
   Recorder& recorder_;
-  ZeroConfig config_;
   ZeroSizes sizes_;
   bool pinned_;
   StreamId all_gather_, reduce_;
@@ -411,14 +456,14 @@ class Zero3 : public Strategy {
   std::vector<GatherBucket> buckets_;
   ParameterCoordinator coordinator_;
   std::optional<AdamW> adam_;
-  std::vector<Pending> bucket_;       ///< gradients waiting to be reduced
+  std::vector<Pending> bucket_;  ///< gradients waiting to be reduced
   std::int64_t bucket_elements_ = 0;
-  std::deque<TaskId> reduce_events_;
+  std::deque<TaskId> reduce_events_, fetch_events_;
   std::set<std::size_t> host_moments_;  ///< sub-groups whose moments exist in host memory
   std::optional<OptimizerSwap> optimizer_swap_;
   std::optional<ParameterSwap> parameter_swap_;
-  std::vector<std::size_t> sub_group_of_;                 ///< by parameter, where something is swapped
-  std::vector<std::pair<ParameterId, TensorId>> leaving_; ///< fp32 gradients on their way to the drives
+  std::vector<std::size_t> sub_group_of_;                  ///< by parameter, where something is swapped
+  std::vector<std::pair<ParameterId, TensorId>> leaving_;  ///< fp32 gradients on their way to the drives
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;
 };

@@ -1,0 +1,26 @@
+// What activation checkpointing keeps, and what it runs again.
+#pragma once
+
+#include <vector>
+
+#include "model/architecture.hpp"
+#include "model/operators.hpp"
+#include "sim/request/request.hpp"
+
+namespace shardsim {
+
+/// A checkpointed decoder layer keeps its inputs and the outputs of its cached operators; all else runs again.
+struct Recomputation {
+  std::vector<bool> layers;  ///< by decoder layer: checkpointed
+  std::vector<bool> cached;  ///< by OperatorId: outputs are kept
+  bool early_stop = true;    ///< stops once everything that backward needs is there again
+};
+
+/// `full`: every layer. `every:K`: the K-th, 2K-th, ... layer, counted from 1 (torchtitan's selective_ac_option "K").
+/// `selective`: every layer, with torchtitan's policy for operators (distributed/activation_checkpoint.py): the outputs
+/// of attention, batched and biased products are kept, and of every second other product, beginning with the first of
+/// each layer; products of the router's shape are neither kept nor counted, nor are those of experts. torchtitan
+/// recomputes to the end of the layer, torch's default stops early.
+Recomputation plan_recomputation(const Request& request, const Architecture& architecture, const Graph& graph);
+
+}  // namespace shardsim

@@ -1,0 +1,336 @@
+// FSDP1: torch.distributed.fsdp.FullyShardedDataParallel (torch/distributed/fsdp/_runtime_utils.py, _flat_param.py,
+// _limiter_utils.py, at 2.13), wrapped as accelerate wraps: each decoder layer one FlatParameter, the root the rest.
+//
+// Streams: compute; "pre-unshard" casts or uploads shards, "unshard" gathers, "post-backward" reduces, and under hybrid
+// sharding "all-reduce" reduces once more. A FlatParameter is all parameters of its unit end to end, padded to the size
+// of the shard group; the module's parameters are views into it, so that autograd puts their gradients together again.
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "sim/cost/host_time.hpp"
+#include "sim/plan/adamw.hpp"
+#include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/strategies/strategies.hpp"
+
+namespace shardsim {
+namespace {
+
+/// _FreeEventQueue: all-gathers whose memory is not known to be free yet.
+constexpr std::size_t gathers_in_flight = 2;
+
+/// Gradients are divided by about the square root of the ranks before they are summed, and by the rest after
+/// (algorithms/_comm_hooks/default_hooks.py, _get_gradient_predivide_factor).
+std::int64_t predivide_factor(std::int64_t ranks) {
+  std::int64_t factor = 1;
+  while (ranks % factor == 0 && ranks / factor > factor) factor *= 2;
+  return factor;
+}
+
+class Fsdp1 : public Strategy {
+ public:
+  explicit Fsdp1(const StrategyContext& context)
+      : request_(context.request),
+        recorder_(context.recorder),
+        original_(keeps_master_weights(context.request.precision) ? DType::f32
+                                                                  : weight_type(context.request.precision)),
+        compute_(gradient_type(context.request.precision)),
+        reduce_(*context.request.reduce_dtype),
+        offload_(context.request.offload.any()),
+        reshard_after_forward_(context.request.kind != StrategyKind::fsdp1_grad_op),
+        pre_unshard_(recorder_.stream("pre-unshard")),
+        unshard_(recorder_.stream("unshard")),
+        post_backward_(recorder_.stream("post-backward")),
+        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_) {
+    flatten(context.architecture);
+  }
+
+  // The pre-backward hook hangs on the wrapped layer's output, outside of what is recomputed.
+  bool hooks_precede_recomputation() const override { return true; }
+
+  void initialise() override {
+    std::vector<std::int64_t> shards;
+    for (Unit& unit : units_) {
+      shards.push_back(unit.shard);
+      const std::int64_t bytes = unit.shard * size_of(original_);
+      if (offload_) {
+        recorder_.allocate_host(Pool::pinned, Category::weights, bytes, "flat shard");
+        recorder_.allocate_host(Pool::pinned, Category::gradients, bytes, "flat grad shard");
+      } else {
+        recorder_.allocate(Category::weights, bytes, "flat shard");
+      }
+    }
+    adam_.emplace(recorder_, request_.optimizer_impl, original_, std::move(shards));
+  }
+
+  void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {
+    recorder_.wait_stream(unshard_, Recorder::compute_stream());
+    recorder_.wait_stream(pre_unshard_, Recorder::compute_stream());
+    forward_order_.clear();
+    in_backward_ = false;
+  }
+
+  void pre_forward(ModuleId module) override {
+    const std::size_t u = unit_of_module_[module.index()];
+    if (in_backward_ || u == no_unit) return;
+    if (!units_[u].prefetched) unshard(u);
+    recorder_.wait_stream(Recorder::compute_stream(), unshard_);
+    if (request_.fsdp.forward_prefetch) prefetch_after(u);
+  }
+
+  void post_forward(ModuleId module) override {
+    const std::size_t u = unit_of_module_[module.index()];
+    if (in_backward_ || u == no_unit) return;
+    forward_order_.push_back(u);
+    units_[u].waits_for_backward = true;
+    units_[u].prefetched = false;
+    if (u != root && reshard_after_forward_) reshard(u);
+  }
+
+  void begin_backward() override { in_backward_ = true; }
+
+  void pre_backward(ModuleId module) override {
+    const std::size_t u = unit_of_module_[module.index()];
+    if (u == no_unit) return;
+    if (!units_[u].prefetched) unshard(u);
+    recorder_.wait_stream(Recorder::compute_stream(), unshard_);
+    units_[u].waits_for_backward = false;
+    prefetch_before(u, FsdpOptions::Prefetch::pre);
+  }
+
+  // The root's FlatParameter has all its gradients only when the embedding, the last of all, has its own.
+  void post_backward(ModuleId module) override {
+    const std::size_t u = unit_of_module_[module.index()];
+    if (u != no_unit && u != root) reduce(u);
+  }
+
+  void gradient_ready(ParameterId parameter, TensorId gradient) override {
+    units_[unit_of_parameter_[parameter.index()]].gradients.push_back(gradient);
+  }
+
+  void end_backward() override {
+    reduce(root);
+    known_order_ = forward_order_;
+    recorder_.wait_stream(Recorder::compute_stream(), post_backward_);
+    recorder_.wait_stream(Recorder::compute_stream(), post_reduce_);
+    if (!offload_) return;
+    // The host waits for the compute stream, which waits for all copies.
+    for (const StreamId stream : {Recorder::compute_stream(), post_backward_, post_reduce_}) {
+      recorder_.synchronize_stream(stream);
+    }
+    for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
+  }
+
+  void optimizer_step() override {
+    std::int64_t elements = 0;
+    for (const Unit& unit : units_) elements += unit.shard;
+    if (offload_) {
+      create_host_moments();
+      cpu_adam(recorder_, elements, cpu_unscale_bytes);
+      return;
+    }
+    clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
+    adam_->step();
+    for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
+  }
+
+ private:
+  static constexpr std::size_t no_unit = ~std::size_t{0};
+  static constexpr std::size_t root = 0;
+
+  struct Unit {
+    std::int64_t elements = 0;  ///< of all its parameters, before padding
+    std::int64_t shard = 0;     ///< elements of a padded shard
+    TensorId weights;           ///< the gathered FlatParameter
+    bool prefetched = false;
+    bool waits_for_backward = false;
+    std::vector<TensorId> gradients;  ///< of the views, from autograd
+    TensorId sharded_gradient;
+  };
+
+  void flatten(const Architecture& architecture) {
+    unit_of_module_.assign(architecture.modules.size(), no_unit);
+    unit_of_parameter_.assign(architecture.parameters.size(), no_unit);
+    for (const FlatUnit& shape : flat_units(architecture, recorder_.world())) {
+      Unit& unit = units_.emplace_back();
+      unit.elements = shape.elements;
+      unit.shard = shape.shard;
+      unit_of_module_[shape.module.index()] = units_.size() - 1;
+      for (const ParameterId id : shape.parameters) unit_of_parameter_[id.index()] = units_.size() - 1;
+    }
+  }
+
+  void unshard(std::size_t index) {
+    Unit& unit = units_[index];
+    recorder_.spend(HookTimes{}.fsdp_unshard);
+    TensorId input = shard_on_device(unit);
+    if (input.valid()) recorder_.wait_stream(unshard_, pre_unshard_);
+    if (request_.fsdp.limit_all_gathers && freed_.size() >= gathers_in_flight) {
+      recorder_.synchronize(freed_.front());
+      freed_.pop_front();
+    }
+    if (!unit.weights.valid()) {
+      const std::int64_t bytes = unit.shard * recorder_.world() * size_of(compute_);
+      unit.weights = recorder_.allocate(Category::gathered, bytes, "flat parameter", unshard_);
+      recorder_.collective(CollectiveKind::all_gather, static_cast<double>(bytes), "all-gather", unshard_);
+    }
+    recorder_.reset(input);
+  }
+
+  // pre_unshard: the shard in the type that is gathered. An offloaded one goes up even where its unit is still
+  // gathered.
+  TensorId shard_on_device(const Unit& unit) {
+    if (!offload_ && (unit.weights.valid() || original_ == compute_)) return TensorId{};
+    const std::int64_t stored = unit.shard * size_of(original_);
+    const std::int64_t bytes = unit.shard * size_of(compute_);
+    TensorId uploaded;
+    TensorId input;
+    if (original_ != compute_)
+      input = recorder_.allocate(Category::buffers, bytes, "mixed-precision shard", pre_unshard_);
+    if (offload_) {
+      uploaded = recorder_.allocate(Category::buffers, stored, "uploaded shard", pre_unshard_);
+      recorder_.copy(Direction::to_device, static_cast<double>(stored), true, "upload shard", pre_unshard_);
+    }
+    if (original_ == compute_) return uploaded;
+    recorder_.elementwise(static_cast<double>(stored + bytes), "cast shard", pre_unshard_);
+    recorder_.reset(uploaded);
+    return input;
+  }
+
+  void reshard(std::size_t index) {
+    Unit& unit = units_[index];
+    recorder_.reset(unit.weights);
+    unit.prefetched = false;
+    if (request_.fsdp.limit_all_gathers) freed_.push_back(recorder_.record(Recorder::compute_stream()));
+  }
+
+  // In the order of an earlier forward.
+  void prefetch_after(std::size_t index) {
+    // Post-forward order lists the root last; it runs first.
+    const auto here = std::find(known_order_.begin(), known_order_.end(), index);
+    if (known_order_.empty() || (index != root && here + 1 == known_order_.end())) return;
+    const std::size_t next = index == root ? known_order_.front() : *(here + 1);
+    if (next != root) prefetch(next);
+  }
+
+  void prefetch_before(std::size_t index, FsdpOptions::Prefetch when) {
+    if (request_.fsdp.backward_prefetch != when) return;
+    const auto here = std::find(forward_order_.begin(), forward_order_.end(), index);
+    if (here == forward_order_.begin() || here == forward_order_.end()) return;
+    if (units_[*(here - 1)].waits_for_backward) prefetch(*(here - 1));
+  }
+
+  void prefetch(std::size_t index) {
+    if (units_[index].prefetched) return;
+    unshard(index);
+    units_[index].prefetched = true;
+  }
+
+  void reduce(std::size_t index) {
+    Unit& unit = units_[index];
+    recorder_.spend(HookTimes{}.fsdp_reduce);
+    // The backward of torch.split, which made the views.
+    const std::int64_t flat_bytes = unit.elements * size_of(compute_);
+    TensorId flat = recorder_.allocate(Category::gradients, flat_bytes, "flat grad");
+    recorder_.elementwise(2.0 * static_cast<double>(flat_bytes), "concatenate gradients");
+    for (const TensorId gradient : unit.gradients) recorder_.release(gradient);
+    unit.gradients.clear();
+
+    reshard(index);
+    prefetch_before(index, FsdpOptions::Prefetch::post);
+    recorder_.wait_stream(post_backward_, Recorder::compute_stream());
+    TensorId reduced = reduce_scatter(unit);
+    recorder_.reset(flat);
+    if (recorder_.replicas() > 1) {
+      recorder_.wait_stream(post_reduce_, post_backward_);
+      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(reduced)), "all-reduce",
+                           post_reduce_, Group::replicate);
+    }
+    const std::int64_t ranks = recorder_.world() * recorder_.replicas();
+    if (ranks / predivide_factor(ranks) > 1) divide(reduced, post_reduce_);
+    keep(unit, reduced);
+  }
+
+  /// Returns this rank's part of the sum.
+  TensorId reduce_scatter(const Unit& unit) {
+    const std::int64_t bytes = unit.elements * size_of(reduce_);
+    const std::int64_t padded_bytes = unit.shard * recorder_.world() * size_of(reduce_);
+    TensorId cast;
+    if (reduce_ != compute_) {
+      cast = recorder_.allocate(Category::buffers, bytes, "flat grad to reduce", post_backward_);
+      recorder_.elementwise(static_cast<double>(bytes + unit.elements * size_of(compute_)), "cast grad",
+                            post_backward_);
+    }
+    TensorId padded;
+    if (padded_bytes != bytes) {
+      padded = recorder_.allocate(Category::buffers, padded_bytes, "padded flat grad", post_backward_);
+      recorder_.elementwise(static_cast<double>(bytes + padded_bytes), "pad grad", post_backward_);
+    }
+    const TensorId output =
+        recorder_.allocate(Category::gradients, unit.shard * size_of(reduce_), "reduced grad shard", post_backward_);
+    if (predivide_factor(recorder_.world() * recorder_.replicas()) > 1) {
+      recorder_.elementwise(2.0 * static_cast<double>(padded_bytes), "divide grad", post_backward_);
+    }
+    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(padded_bytes), "reduce-scatter",
+                         post_backward_);
+    recorder_.reset(padded);
+    recorder_.reset(cast);
+    return output;
+  }
+
+  void divide(TensorId tensor, StreamId stream) {
+    recorder_.elementwise(2.0 * static_cast<double>(recorder_.bytes_of(tensor)), "divide grad", stream);
+  }
+
+  // In the parameters' own type, added to what earlier micro-steps left. Offloaded gradients stay on the device too,
+  // until the end of backward.
+  void keep(Unit& unit, TensorId reduced) {
+    if (reduce_ != original_) {
+      const std::int64_t bytes = unit.shard * size_of(original_);
+      const TensorId cast = recorder_.allocate(Category::gradients, bytes, "flat grad shard", post_reduce_);
+      recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(reduced)), "cast grad", post_reduce_);
+      recorder_.release(reduced);
+      reduced = cast;
+    }
+    if (unit.sharded_gradient.valid()) {
+      recorder_.elementwise(3.0 * static_cast<double>(recorder_.bytes_of(reduced)), "accumulate grad", post_reduce_);
+      recorder_.release(reduced);
+    } else {
+      unit.sharded_gradient = reduced;
+    }
+    if (offload_) {
+      recorder_.copy(Direction::to_host, static_cast<double>(recorder_.bytes_of(unit.sharded_gradient)), true,
+                     "download grad", post_reduce_);
+    }
+  }
+
+  void create_host_moments() {
+    if (host_moments_) return;
+    host_moments_ = true;
+    for (const Unit& unit : units_) {
+      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * unit.shard * size_of(original_), "moments");
+    }
+  }
+
+  const Request& request_;
+  Recorder& recorder_;
+  DType original_, compute_, reduce_;
+  bool offload_, reshard_after_forward_;
+  StreamId pre_unshard_, unshard_, post_backward_;
+  StreamId post_reduce_;     ///< what follows the last collective of a reduction
+  std::vector<Unit> units_;  ///< [0] is the root, then the decoder layers
+  std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
+  std::optional<AdamW> adam_;
+  std::vector<std::size_t> forward_order_;  ///< of post-forward hooks in this micro-step
+  std::vector<std::size_t> known_order_;    ///< of an earlier one
+  std::deque<TaskId> freed_;                ///< events after which a freed FlatParameter's memory is free
+  bool in_backward_ = false;
+  bool host_moments_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context) { return std::make_unique<Fsdp1>(context); }
+
+}  // namespace shardsim
