@@ -27,9 +27,25 @@ std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& archi
   return groups;
 }
 
-std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
+namespace {
+
+// _round_robin_reorder: every world-th parameter, from the first, then from the second, and so on.
+std::vector<ParameterId> dealt_out(const std::vector<ParameterId>& parameters, std::int64_t world) {
+  std::vector<ParameterId> order;
+  const auto hands = static_cast<std::size_t>(world);
+  for (std::size_t hand = 0; hand < std::min(hands, parameters.size()); ++hand) {
+    for (std::size_t i = hand; i < parameters.size(); i += hands) order.push_back(parameters[i]);
+  }
+  return order;
+}
+
+}  // namespace
+
+std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                                   bool round_robin) {
   std::vector<FlatGroup> groups;
-  for (const std::vector<ParameterId>& parameters : parameter_groups(architecture)) {
+  for (const std::vector<ParameterId>& registered : parameter_groups(architecture)) {
+    const std::vector<ParameterId> parameters = round_robin ? dealt_out(registered, world) : registered;
     FlatGroup group;
     group.parameters = parameters;
     std::int64_t total = 0;
@@ -62,10 +78,10 @@ void add_slices(const FlatPlace& place, std::int64_t numel, std::vector<OwnerSli
   }
 }
 
-std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
+std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world, bool round_robin) {
   std::uint64_t role = 0xcbf29ce484222325ULL;
   const auto mix = [&](std::int64_t value) { role = (role ^ static_cast<std::uint64_t>(value)) * 0x100000001b3ULL; };
-  for (const FlatGroup& group : flat_groups(architecture, rank, world)) {
+  for (const FlatGroup& group : flat_groups(architecture, rank, world, round_robin)) {
     for (const OwnedSlice& slice : group.owned) {
       mix(slice.elements);
       mix(architecture.parameter(slice.parameter).numel);

@@ -37,7 +37,10 @@ struct FlatGroup {
   std::vector<OwnedSlice> owned;
   std::vector<std::int64_t> offset;  ///< of each parameter in the flat buffer
 };
-std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world);
+/// `round_robin` deals the parameters out to the ranks in turn before they are laid end to end (round_robin_gradients),
+/// so that gradients that are ready one after the other have different owners.
+std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                                   bool round_robin = false);
 
 /// Where a parameter lies in its group's flat buffer, and what each rank owns of that.
 struct FlatPlace {
@@ -53,6 +56,7 @@ struct OwnerSlice {
 void add_slices(const FlatPlace& place, std::int64_t numel, std::vector<OwnerSlice>& slices);
 
 /// Equal for ranks that own equally large slices of equally large parameters in the same order.
-std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);
+std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                          bool round_robin = false);
 
 }  // namespace shardsim

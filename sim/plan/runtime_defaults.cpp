@@ -18,12 +18,18 @@ namespace {
 // Every micro-step is simulated, so a step of a million of them would be a plan of billions of tasks.
 constexpr std::int64_t most_layer_passes = 2'000'000;
 
+bool is_zero(const Request& request) {
+  return request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
+         request.kind == StrategyKind::zero3;
+}
+
 void choose_reduce_type(Request& request, std::vector<std::string>& assumptions) {
   const DType gradients = gradient_type(request.precision);
   if (request.reduce_dtype) {
-    if (!is_fsdp(request.kind) && *request.reduce_dtype != gradients) {
+    const bool chooses = is_fsdp(request.kind) || is_zero(request);
+    if (!chooses && *request.reduce_dtype != gradients) {
       throw InputError(fmt::format("{} reduces gradients in their own type, {}", request.strategy, name_of(gradients)),
-                       "--reduce-dtype", fmt::format("{}, or an fsdp strategy", name_of(gradients)));
+                       "--reduce-dtype", fmt::format("{}, or a zero or fsdp strategy", name_of(gradients)));
     }
     return;
   }
@@ -117,18 +123,18 @@ void choose_zero_sizes(Request& request, const Architecture& architecture, std::
 // The parts of zero_optimization that no plan has, each by its name.
 void warn_of_unplanned(Request& request) {
   const ZeroOptions& zero = request.zero;
-  const bool stage3 = request.kind == StrategyKind::zero3;
-  if (!stage3 && request.kind != StrategyKind::zero1 && request.kind != StrategyKind::zero2) return;
+  if (!is_zero(request)) return;
   const auto warn = [&](bool asked, std::string_view what) {
     if (asked) request.warnings.push_back(fmt::format("zero_optimization: {}", what));
   };
-  warn(zero.overlap_comm == !stage3,
-       stage3 ? "overlap_comm false is not simulated in stage 3" : "overlap_comm true is not simulated below stage 3");
-  warn(!zero.contiguous_gradients, "contiguous_gradients false is not simulated");
-  warn(!zero.reduce_scatter, "reduce_scatter false is not simulated");
-  warn(!stage3 && zero.round_robin_gradients, "round_robin_gradients true is not simulated");
+  // Offloading makes gradients contiguous whatever the file says.
+  warn(!zero.contiguous_gradients && !request.offload.optimizer, "contiguous_gradients false is not simulated");
   warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
-  warn(zero.grad_accum_type && *zero.grad_accum_type != gradient_type(request.precision),
+  const DType gradients = gradient_type(request.precision);
+  const bool widens = zero.grad_accum_type && *zero.grad_accum_type != gradients;
+  if (takes_bf16_optimizer(request)) return;
+  // Stage 2 ignores it (copy_grads_in_partition takes the model's type).
+  warn(widens && request.kind != StrategyKind::zero2,
        "data_types.grad_accum_dtype is not simulated: gradients accumulate in their own type");
 }
 

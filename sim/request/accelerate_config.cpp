@@ -110,7 +110,7 @@ void read_fsdp(Reading& reading, Settings& top) {
   }
   check_wrapping(section);
   FsdpOptions& options = reading.config.fsdp;
-  options.backward_prefetch = backward_prefetch(section);
+  options.backward_prefetch = backward_prefetch(section).value_or(FsdpOptions::Prefetch::none);
   options.forward_prefetch = section.flag("fsdp_forward_prefetch").value_or(false);
   options.use_orig_params = section.flag("fsdp_use_orig_params").value_or(version == 2);
   options.limit_all_gathers = section.flag("fsdp_limit_all_gathers").value_or(true);

@@ -45,6 +45,7 @@ struct Loader {
       keep_gpus(machine, count);
       machine.name = fmt::format("{}x{}", count, gpu.name);
       machine.price_per_hour_usd = 0;  // the system's price is that of all its GPUs
+      machine.host_power_watts *= static_cast<double>(count) / static_cast<double>(held);  // their share
       assumptions.push_back(fmt::format("{} is taken as {}of {}: {}", machine.name,
                                         count == held ? "all GPUs " : fmt::format("{} of the {} GPUs ", count, held),
                                         system, describe_host(machine)));

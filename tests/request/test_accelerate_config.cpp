@@ -48,7 +48,7 @@ TEST_CASE("accelerate's defaults") {
   CHECK(config.options.at("strategy").value == "fsdp1");
   CHECK(config.options.at("precision").value == "fp32");
   CHECK_FALSE(config.options.contains("reduce-dtype"));
-  CHECK_FALSE(config.fsdp.backward_prefetch);
+  CHECK(config.fsdp.backward_prefetch == FsdpOptions::Prefetch::none);
   CHECK_FALSE(config.fsdp.use_orig_params);
   CHECK(config.fsdp.limit_all_gathers);
   REQUIRE(config.warnings.size() == 1);

@@ -15,6 +15,11 @@ DType weight_type(Precision precision) {
 
 DType gradient_type(Precision precision) { return weight_type(precision); }
 
+bool takes_bf16_optimizer(const Request& request) {
+  return request.kind == StrategyKind::zero1 && request.zero.grad_accum_type == DType::f32 &&
+         request.precision == Precision::bf16_mixed && !request.offload.optimizer;
+}
+
 std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
   switch (context.request.kind) {
     case StrategyKind::single:
@@ -23,7 +28,7 @@ std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
       return make_ddp(context);
     case StrategyKind::zero1:
     case StrategyKind::zero2:
-      return make_zero12(context);
+      return takes_bf16_optimizer(context.request) ? make_bf16_optimizer(context) : make_zero12(context);
     case StrategyKind::zero3:
       return make_zero3(context);
     case StrategyKind::fsdp:
@@ -45,7 +50,7 @@ std::uint64_t rank_role(const Request& request, const Architecture& architecture
   switch (request.kind) {
     case StrategyKind::zero1:
     case StrategyKind::zero2:
-      return zero12_role(architecture, rank, world);
+      return zero12_role(architecture, rank, world, request.zero.round_robin_gradients);
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
     case StrategyKind::hsdp:

@@ -10,6 +10,7 @@ namespace shardsim {
 std::unique_ptr<Strategy> make_single(const StrategyContext& context);
 std::unique_ptr<Strategy> make_ddp(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero12(const StrategyContext& context);
+std::unique_ptr<Strategy> make_bf16_optimizer(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero3(const StrategyContext& context);
 std::unique_ptr<Strategy> make_device_map(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context);
@@ -18,6 +19,8 @@ std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context);
 /// The type that parameters are stored in where nothing is sharded: 16 bits under mixed precision (beside an fp32
 /// master), the precision's own otherwise, fp32 under autocast.
 DType weight_type(Precision precision);
+/// DeepSpeed's engine takes its BF16_Optimizer: ZeRO stage 1 in bf16 that accumulates in fp32, on the device.
+bool takes_bf16_optimizer(const Request& request);
 /// The type of the gradients that autograd produces.
 DType gradient_type(Precision precision);
 

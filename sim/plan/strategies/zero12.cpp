@@ -1,11 +1,14 @@
-// ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; DeepSpeed 0.19.8) with DeepSpeed's
-// defaults: overlap_comm off, reduce_bucket_size 5e8, reduce_scatter and contiguous_gradients on.
+// ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; DeepSpeed 0.19.8) under their
+// options, with contiguous_gradients on.
 //
 // Every rank holds the whole model in one flat buffer a parameter group, and an fp32 master and the moments of its own
 // partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned
-// slices are kept: in stage 2 during each backward, in stage 1 after the last one. With offload the owned gradients go
+// slices are kept: in stage 2 during each backward, in stage 1 after the last one. With overlap_comm there are two
+// buckets and a stream for reductions, which run during backward in stage 1 too; a bucket waits for the one before it.
+// With offload the owned gradients go
 // to host memory in fp32 during the last backward, and the CPU updates.
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -27,7 +30,10 @@ class Zero12 : public Strategy {
         stage2_(context.request.kind == StrategyKind::zero2),
         offload_(context.request.offload.optimizer),
         pinned_(*context.request.pin_memory),
-        groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world())),
+        overlaps_(context.request.zero.overlap_comm.value_or(false)),
+        reduce_(overlaps_ ? recorder_.stream("reduction") : Recorder::compute_stream()),
+        groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world(),
+                            context.request.zero.round_robin_gradients)),
         gradients_(context.architecture.parameters.size()),
         owned_elements_(context.architecture.parameters.size(), 0),
         places_(context.architecture.parameters.size()),
@@ -74,10 +80,7 @@ class Zero12 : public Strategy {
 
   void gradient_ready(ParameterId parameter, TensorId gradient) override {
     recorder_.spend(HookTimes{}.zero_gradient_hook);
-    if (!ipg_buffer_.valid()) {
-      ipg_buffer_ =
-          recorder_.allocate(Category::buffers, request_.zero.reduce_bucket_size * sizes_.weight, "ipg bucket");
-    }
+    set_up_buckets();
     if (stage2_) {
       add_to_bucket(parameter, gradient);
       return;
@@ -89,22 +92,24 @@ class Zero12 : public Strategy {
     } else {
       held = gradient;
     }
+    if (overlaps_ && boundary_) add_to_bucket(parameter, std::exchange(held, TensorId{}));
   }
 
   void end_backward() override {
     if (!stage2_ && !boundary_) return;
     if (!stage2_) {
-      for (const FlatGroup& group : groups_) {
-        for (const ParameterId p : group.parameters) {
+      for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
+        for (const ParameterId p : group) {
           const TensorId gradient = std::exchange(gradients_[p.index()], TensorId{});
           if (gradient.valid()) add_to_bucket(p, gradient);
         }
       }
     }
     flush();
+    if (overlaps_) recorder_.synchronize_device();
     for (const TensorId gradient : reduced_in_place_) recorder_.release(gradient);
     reduced_in_place_.clear();
-    recorder_.reset(ipg_buffer_);
+    for (TensorId& buffer : ipg_buffers_) recorder_.reset(buffer);
     recorder_.reset(accumulated_);
   }
 
@@ -131,6 +136,13 @@ class Zero12 : public Strategy {
 
   bool is_checked() const { return sizes_.weight == 2; }
   Pool pinned_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
+
+  void set_up_buckets() {
+    const std::int64_t bytes = request_.zero.reduce_bucket_size * sizes_.weight;
+    for (std::size_t i = 0; i < (overlaps_ ? 2 : 1); ++i) {
+      if (!ipg_buffers_[i].valid()) ipg_buffers_[i] = recorder_.allocate(Category::buffers, bytes, "ipg bucket");
+    }
+  }
 
   void add_to_bucket(ParameterId parameter, TensorId gradient) {
     const std::int64_t numel = architecture_.parameter(parameter).numel;
@@ -166,18 +178,14 @@ class Zero12 : public Strategy {
   // reduce_ipg_grads and average_tensor: divide, all-reduce, keep what is owned.
   void flush() {
     if (bucket_.empty()) return;
-    recorder_.elementwise(2.0 * static_cast<double>(bucket_elements_ * sizes_.weight), "average");
-    std::vector<OwnerSlice> together;
-    std::int64_t elements = 0;
-    for (const OwnerSlice& slice : slices_of_bucket()) {
-      together.push_back(slice);
-      elements += slice.elements;
-      if (elements <= request_.zero.reduce_bucket_size) continue;
-      all_reduce(together, elements);
-      together.clear();
-      elements = 0;
+    recorder_.wait_stream(reduce_, Recorder::compute_stream());
+    recorder_.wait_stream(Recorder::compute_stream(), reduce_);
+    recorder_.elementwise(2.0 * static_cast<double>(bucket_elements_ * sizes_.weight), "average", reduce_);
+    if (request_.zero.reduce_scatter) {
+      all_reduce_by_owner();
+    } else {
+      reduce_over_ranks(bucket_elements_);
     }
-    if (!together.empty()) all_reduce(together, elements);
     for (const Pending& pending : bucket_) {
       if (owned_elements_[pending.parameter.index()] > 0) keep_owned(pending.parameter);
     }
@@ -195,19 +203,49 @@ class Zero12 : public Strategy {
     bucket_elements_ = 0;
   }
 
+  void all_reduce_by_owner() {
+    std::vector<OwnerSlice> together;
+    std::int64_t elements = 0;
+    for (const OwnerSlice& slice : slices_of_bucket()) {
+      together.push_back(slice);
+      elements += slice.elements;
+      if (elements <= request_.zero.reduce_bucket_size) continue;
+      all_reduce(together, elements);
+      together.clear();
+      elements = 0;
+    }
+    if (!together.empty()) all_reduce(together, elements);
+  }
+
+  // In communication_data_type: another type goes through a copy.
+  void reduce_over_ranks(std::int64_t elements) {
+    const std::int64_t bytes = elements * size_of(*request_.reduce_dtype);
+    TensorId cast;
+    if (*request_.reduce_dtype != gradient_type(request_.precision)) {
+      cast = recorder_.allocate(Category::buffers, bytes, "gradients in communication type", reduce_);
+      recorder_.elementwise(static_cast<double>(bytes + elements * sizes_.weight), "cast gradients", reduce_);
+    }
+    recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(bytes), "all-reduce gradients", reduce_);
+    if (!cast.valid()) return;
+    recorder_.elementwise(static_cast<double>(bytes + elements * sizes_.weight), "cast gradients back", reduce_);
+    recorder_.release(cast);
+  }
+
   // allreduce_and_scatter: slices of several owners are flattened first, and the owner's copied back.
   void all_reduce(const std::vector<OwnerSlice>& slices, std::int64_t elements) {
     const double bytes = static_cast<double>(elements * sizes_.weight);
     TensorId flat;
     if (slices.size() > 1) {
-      flat = recorder_.allocate(Category::buffers, elements * sizes_.weight, "flat bucket");
-      recorder_.elementwise(2 * bytes, "flatten");
+      flat = recorder_.allocate(Category::buffers, elements * sizes_.weight, "flat bucket", reduce_);
+      recorder_.elementwise(2 * bytes, "flatten", reduce_);
     }
-    recorder_.collective(CollectiveKind::all_reduce, bytes, "all-reduce gradients", Recorder::compute_stream());
+    reduce_over_ranks(elements);
     if (!flat.valid()) return;
     std::int64_t owned = 0;
     for (const OwnerSlice& slice : slices) owned += slice.owner == recorder_.rank() ? slice.elements : 0;
-    if (owned > 0) recorder_.elementwise(2.0 * static_cast<double>(owned * sizes_.weight), "copy owned slices");
+    if (owned > 0) {
+      recorder_.elementwise(2.0 * static_cast<double>(owned * sizes_.weight), "copy owned slices", reduce_);
+    }
     recorder_.release(flat);
   }
 
@@ -222,34 +260,35 @@ class Zero12 : public Strategy {
     if (stage2_ && micro_step_ > 0) {
       // Later micro-steps fill a second storage, which is then added to the first.
       if (!accumulated_.valid()) {
-        accumulated_ = recorder_.allocate(Category::gradients, owned_total_ * sizes_.weight, "grads in partition");
+        accumulated_ =
+            recorder_.allocate(Category::gradients, owned_total_ * sizes_.weight, "grads in partition", reduce_);
       }
-      recorder_.elementwise(5 * bytes, "accumulate grad");
+      recorder_.elementwise(5 * bytes, "accumulate grad", reduce_);
       return;
     }
     if (!grads_in_partition_.valid()) {
-      grads_in_partition_ = recorder_.allocate(Category::gradients, owned_total_ * sizes_.weight, "grads in partition");
+      grads_in_partition_ =
+          recorder_.allocate(Category::gradients, owned_total_ * sizes_.weight, "grads in partition", reduce_);
     }
-    recorder_.elementwise(2 * bytes, "copy grad to partition");
+    recorder_.elementwise(2 * bytes, "copy grad to partition", reduce_);
   }
 
   void download(ParameterId p) {
     const std::int64_t slice = owned_elements_[p.index()];
-    const StreamId stream = Recorder::compute_stream();
     if (stage2_ && request_.grad_accum > 1) accumulate_on_host(p);
     if (!boundary_) return;
-    const TensorId wide = recorder_.allocate(Category::workspace, 8 * slice, "norm in fp64");
-    recorder_.elementwise(18.0 * static_cast<double>(slice), "norm");
+    const TensorId wide = recorder_.allocate(Category::workspace, 8 * slice, "norm in fp64", reduce_);
+    recorder_.elementwise(18.0 * static_cast<double>(slice), "norm", reduce_);
     recorder_.release(wide);
-    check_overflow(architecture_.parameter(p).numel);
-    recorder_.synchronize_stream(stream);
+    check_overflow(architecture_.parameter(p).numel, reduce_);
+    recorder_.synchronize_stream(reduce_);
     TensorId cast;
     if (sizes_.master != sizes_.weight) {
-      cast = recorder_.allocate(Category::buffers, slice * sizes_.master, "fp32 grad");
-      recorder_.elementwise(static_cast<double>(slice * (sizes_.weight + sizes_.master)), "cast grad");
+      cast = recorder_.allocate(Category::buffers, slice * sizes_.master, "fp32 grad", reduce_);
+      recorder_.elementwise(static_cast<double>(slice * (sizes_.weight + sizes_.master)), "cast grad", reduce_);
     }
     last_download_ = recorder_.copy(Direction::to_host, static_cast<double>(slice * sizes_.master), pinned_,
-                                    "download fp32 grad", stream);
+                                    "download fp32 grad", reduce_);
     recorder_.reset(cast);
   }
 
@@ -265,17 +304,16 @@ class Zero12 : public Strategy {
       recorder_.allocate_host(pinned_pool(), Category::gradients, elements * sizes_.weight, "accumulated grads");
     }
     if (micro_step_ > 0) {
-      recorder_.copy(Direction::to_device, bytes, pinned_, "upload accumulated grad", Recorder::compute_stream());
-      recorder_.elementwise(3 * bytes, "accumulate grad");
+      recorder_.copy(Direction::to_device, bytes, pinned_, "upload accumulated grad", reduce_);
+      recorder_.elementwise(3 * bytes, "accumulate grad", reduce_);
     }
-    last_download_ =
-        recorder_.copy(Direction::to_host, bytes, pinned_, "download accumulated grad", Recorder::compute_stream());
+    last_download_ = recorder_.copy(Direction::to_host, bytes, pinned_, "download accumulated grad", reduce_);
   }
 
   // has_inf_or_nan: the largest and the smallest element, so two readings and no memory. fp32 gradients are not
   // checked.
-  void check_overflow(std::int64_t elements) {
-    recorder_.elementwise(2.0 * static_cast<double>(elements * sizes_.weight), "overflow check");
+  void check_overflow(std::int64_t elements, StreamId stream = Recorder::compute_stream()) {
+    recorder_.elementwise(2.0 * static_cast<double>(elements * sizes_.weight), "overflow check", stream);
   }
 
   void read_scalar() {
@@ -364,14 +402,15 @@ class Zero12 : public Strategy {
   const Architecture& architecture_;
   Recorder& recorder_;
   ZeroSizes sizes_;
-  bool stage2_, offload_, pinned_;
+  bool stage2_, offload_, pinned_, overlaps_;
+  StreamId reduce_;
   std::vector<FlatGroup> groups_;
   std::vector<TensorId> gradients_;           ///< stage 1: held until the boundary, by parameter
   std::vector<std::int64_t> owned_elements_;  ///< by parameter
   std::vector<FlatPlace> places_;             ///< by parameter
   std::int64_t owned_total_ = 0;              ///< full elements of all parameters that touch this rank's partitions
   std::optional<AdamW> adam_;
-  TensorId ipg_buffer_;
+  std::array<TensorId, 2> ipg_buffers_;  ///< the second under overlap_comm
   TensorId grads_in_partition_;
   TensorId accumulated_;
   std::vector<Pending> bucket_;

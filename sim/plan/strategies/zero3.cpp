@@ -1,5 +1,5 @@
-// ZeRO stage 3 (deepspeed/runtime/zero/stage3.py, partition_parameters.py, parameter_offload.py; DeepSpeed 0.19.8) with
-// DeepSpeed's defaults: overlap_comm on, reduce_bucket_size 5e8, sub_group_size 1e9.
+// ZeRO stage 3 (deepspeed/runtime/zero/stage3.py, partition_parameters.py, parameter_offload.py; DeepSpeed 0.19.8)
+// under their options, with contiguous_gradients on.
 //
 // Every module's hooks fetch and release through the coordinator, gathers run on the all-gather stream; gradients are
 // copied into one bucket and reduce-scattered on the reduction stream; each micro-step ends with the host waiting for
@@ -29,6 +29,11 @@ CoordinatorConfig coordinator_config(const ZeroOptions& zero) {
   return {zero.max_live_parameters, zero.max_reuse_distance, zero.prefetch_bucket_size, zero.persistence_threshold};
 }
 
+// Without overlap_comm everything runs on the compute stream.
+StreamId stream_of(const StrategyContext& context, std::string_view name) {
+  return context.request.zero.overlap_comm.value_or(true) ? context.recorder.stream(name) : Recorder::compute_stream();
+}
+
 class Zero3 : public Strategy {
  public:
   explicit Zero3(const StrategyContext& context)
@@ -37,8 +42,8 @@ class Zero3 : public Strategy {
         recorder_(context.recorder),
         sizes_(zero_sizes(context.request.precision)),
         pinned_(*context.request.pin_memory),
-        all_gather_(recorder_.stream("all-gather")),
-        reduce_(recorder_.stream("reduce-scatter")),
+        all_gather_(stream_of(context, "all-gather")),
+        reduce_(stream_of(context, "reduce-scatter")),
         states_(architecture_.parameters.size()),
         coordinator_(architecture_, coordinator_config(context.request.zero),
                      {[this](ParameterCoordinator::Parameters p) { gather(p); }, [this](ParameterId p) { await(p); },
@@ -322,16 +327,7 @@ class Zero3 : public Strategy {
       reduce_events_.pop_front();
     }
     recorder_.wait_stream(reduce_, Recorder::compute_stream());
-    std::int64_t total = 0;
-    for (const Pending& pending : bucket_) total += padded_bytes(pending.parameter);
-    const bool divisible = architecture_.parameter(bucket_.front().parameter).numel % recorder_.world() == 0;
-    TensorId interleaved;
-    if (bucket_.size() > 1 || !divisible) {
-      interleaved = recorder_.allocate(Category::buffers, total, "reduce-scatter input", reduce_);
-      recorder_.elementwise(2.0 * static_cast<double>(total), "interleave", reduce_);
-    }
-    recorder_.elementwise(2.0 * static_cast<double>(total), "pre-divide", reduce_);
-    recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(total), "reduce-scatter", reduce_);
+    TensorId interleaved = reduce_bucket();
     for (const Pending& pending : bucket_) partition_gradient(pending.parameter);
     for (const auto& [parameter, cast] : leaving_) {
       optimizer_swap_->write_gradient(partition_of(parameter), cast, reduce_);
@@ -342,6 +338,34 @@ class Zero3 : public Strategy {
     reduce_events_.push_back(recorder_.record(reduce_));
     bucket_.clear();
     bucket_elements_ = 0;
+  }
+
+  // __avg_scatter_grads, in communication_data_type; without reduce_scatter what is in the bucket is all-reduced there
+  // (__avg_scatter_contiguous_grads). Returns what the reduced slices are part of; unset: the bucket itself.
+  TensorId reduce_bucket() {
+    std::int64_t elements = 0;
+    for (const Pending& pending : bucket_) elements += partition_of(pending.parameter) * recorder_.world();
+    const std::int64_t bytes = elements * size_of(*request_.reduce_dtype);
+    const bool scatters = request_.zero.reduce_scatter || bucket_elements_ > request_.zero.reduce_bucket_size;
+    const bool divisible = architecture_.parameter(bucket_.front().parameter).numel % recorder_.world() == 0;
+    TensorId cast;
+    TensorId interleaved;
+    if (*request_.reduce_dtype != gradient_type(request_.precision)) {
+      cast = recorder_.allocate(Category::buffers, bytes, "gradients in communication type", reduce_);
+      recorder_.elementwise(static_cast<double>(bytes + elements * sizes_.weight), "cast gradients", reduce_);
+    }
+    if (scatters && (bucket_.size() > 1 || !divisible)) {
+      interleaved = recorder_.allocate(Category::buffers, bytes, "reduce-scatter input", reduce_);
+      recorder_.elementwise(2.0 * static_cast<double>(bytes), "interleave", reduce_);
+    }
+    recorder_.elementwise(2.0 * static_cast<double>(bytes), "pre-divide", reduce_);
+    if (scatters) {
+      recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(bytes), "reduce-scatter", reduce_);
+    } else {
+      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(bytes), "all-reduce gradients", reduce_);
+    }
+    recorder_.reset(cast);
+    return interleaved;
   }
 
   // partition_grads. In host memory: the reduced slice goes down, comes back up for its norm and its cast (or to be
