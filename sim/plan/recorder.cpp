@@ -174,7 +174,7 @@ TaskId Recorder::peer_copy(DeviceId from, double bytes, std::string_view text, S
   task.kind = TaskKind::copy;
   task.stream = stream;
   task.label = label(text);
-  task.transfer = cluster_.peer_copy(from, DeviceId(static_cast<std::size_t>(rank_)), bytes);
+  task.transfer = cluster_.peer_copy(from, DeviceId(static_cast<std::size_t>(rank())), bytes);
   return launch(task);
 }
 
