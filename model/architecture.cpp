@@ -57,6 +57,11 @@ std::optional<std::string> only_match(const std::vector<std::string>& known, std
 
 }  // namespace
 
+std::int64_t Parameter::stored_bytes(DType otherwise) const {
+  if (!quantization) return numel * size_of(type.value_or(otherwise));
+  return quantized().data + quantized().statistics;
+}
+
 std::int64_t Architecture::parameter_count() const {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters) {
@@ -65,6 +70,14 @@ std::int64_t Architecture::parameter_count() const {
   return count;
 }
 
+std::int64_t Architecture::trainable_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters) count += parameter.trainable ? parameter.numel : 0;
+  return count;
+}
+bool Architecture::adapted() const {
+  return std::any_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return !p.trainable; });
+}
 std::int64_t Architecture::active_parameter_count() const {
   const std::int64_t all = parameter_count();
   if (!dims.experts) return all;

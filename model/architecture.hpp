@@ -9,13 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "model/adapter.hpp"
 #include "model/core/id.hpp"
+#include "model/precision.hpp"
 
 namespace shardsim {
 
 using ModuleId = Id<struct ModuleTag>;
 using ParameterId = Id<struct ParameterTag>;
 
+/// The model families that are known.
 enum class Family : std::uint8_t {
   llama,
   mistral,
@@ -38,11 +41,18 @@ enum class Family : std::uint8_t {
 enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, gelu_new, relu };
 enum class NormKind : std::uint8_t { rms, layer };
 
-/// One trained tensor. `shape` is as in the checkpoint (Conv1D of gpt2: [in, out]; else [out, in]).
+/// One tensor of the model. `shape` is as in the checkpoint (Conv1D of gpt2: [in, out]; else [out, in]).
 struct Parameter {
   std::string name;  ///< full checkpoint name, "model.layers.3.self_attn.q_proj.weight"
   std::vector<std::int64_t> shape;
   std::int64_t numel = 0;  ///< the product of `shape`
+  bool trainable = true;
+  std::optional<DType> type;  ///< where it does not follow the training precision: fp32 adapters, upcast norms
+  std::optional<Quantization> quantization;
+
+  /// What a device holds of it; `otherwise` is its type where `type` leaves it open.
+  std::int64_t stored_bytes(DType otherwise) const;
+  QuantizedBytes quantized() const { return quantized_bytes(*quantization, shape.front(), numel / shape.front()); }
 };
 
 enum class ModuleKind : std::uint8_t {
@@ -147,6 +157,10 @@ class Architecture {
   const Parameter& parameter(ParameterId id) const { return parameters[id.index()]; }
   /// Elements of all parameters, tied ones once.
   std::int64_t parameter_count() const;
+  /// Elements of those that are trained.
+  std::int64_t trainable_count() const;
+  /// True where the base is frozen and something small is trained.
+  bool adapted() const;
   /// Elements that a token uses: routed experts count per_token / count.
   std::int64_t active_parameter_count() const;
   /// The decoder layers' modules, in order.

@@ -121,7 +121,11 @@ Kernel attention_kernel(const GraphBuilder& b, AttentionPath path, std::int64_t 
 /// One fused kernel that keeps q, k, v, its output and the log-sum-exp of each row.
 Tensor fused_attention(GraphBuilder& b, const Tensor& q0, const Tensor& k0, const Tensor& v0,
                        const std::optional<Tensor>& bias, std::int64_t layer) {
-  const Tensor q = b.lowered(q0), k = b.lowered(k0), v = b.lowered(v0);
+  // flash-attn takes 16 bits only; transformers casts to them where upcast norms have made the states fp32.
+  const auto taken = [&](const Tensor& states) {
+    return b.options().attention == AttentionKind::flash ? b.cast(states, b.compute()) : b.lowered(states);
+  };
+  const Tensor q = taken(q0), k = taken(k0), v = taken(v0);
   const AttentionPath path = bias ? AttentionPath::masked : AttentionPath::flash;
   const Tensor output = b.make(q.numel / k.numel * v.numel, q.type);
   const Tensor row_sums = b.make(b.tokens() * b.dims().heads, DType::f32, false);

@@ -13,8 +13,16 @@ constexpr std::size_t operators_per_layer = 48;
 constexpr std::size_t values_per_layer = 56;
 constexpr std::size_t steps_per_layer = 144;
 
-DType residual_type(Precision precision) {
+DType stored_type(Precision precision) {
   return precision == Precision::amp_bf16 ? DType::f32 : compute_type(precision);
+}
+
+DType embedding_type(const Architecture& architecture, DType otherwise) {
+  for (const Module& module : architecture.modules) {
+    if (module.kind != ModuleKind::embedding) continue;
+    return architecture.parameter(module.parameters.front()).type.value_or(otherwise);
+  }
+  return otherwise;
 }
 
 }  // namespace
@@ -52,7 +60,8 @@ GraphBuilder::GraphBuilder(const Architecture& architecture, const GraphOptions&
       options_(options),
       tokens_(options.micro_batch * options.seq_len),
       compute_(compute_type(options.precision)),
-      residual_(residual_type(options.precision)) {
+      weights_(stored_type(options.precision)),
+      residual_(embedding_type(architecture, weights_)) {
   const std::size_t layers = static_cast<std::size_t>(dims().layers) + 1;
   graph_.operators.reserve(layers * operators_per_layer);
   graph_.values.reserve(layers * values_per_layer);
@@ -86,7 +95,17 @@ void GraphBuilder::drop(const Tensor& tensor) {
   if (--names_[tensor.storage.index()] == 0) step(Step::Kind::drop, tensor.storage.index());
 }
 
-Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved) {
+DType GraphBuilder::type_of(ParameterId parameter) const {
+  return architecture_.parameter(parameter).type.value_or(weights_);
+}
+
+bool GraphBuilder::trains(const std::vector<ParameterId>& parameters) const {
+  return std::any_of(parameters.begin(), parameters.end(),
+                     [&](ParameterId id) { return architecture_.parameter(id).trainable; });
+}
+
+Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved,
+                            const std::vector<ParameterId>& parameters) {
   step(Step::Kind::run, graph_.operators.size());
   Operator& op = graph_.operators.emplace_back();
   op.name = name;
@@ -96,7 +115,16 @@ Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outpu
   op.saved.reserve(saved.size());
   for (const Tensor& tensor : inputs) op.inputs.push_back(tensor.id);
   for (const Tensor& tensor : outputs) op.outputs.push_back(tensor.id);
-  for (const Tensor& tensor : saved) op.saved.push_back(tensor.storage);
+  for (const ParameterId id : parameters) {
+    if (architecture_.parameter(id).trainable) op.parameters.push_back(id);
+  }
+  const bool differentiable = !op.parameters.empty() || std::any_of(inputs.begin(), inputs.end(),
+                                                                    [&](const Tensor& t) { return needs_gradient(t); });
+  if (differentiable) {
+    for (const Tensor& tensor : saved) op.saved.push_back(tensor.storage);
+  } else {
+    for (const Tensor& tensor : outputs) value(tensor).needs_gradient = false;
+  }
   return op;
 }
 
@@ -167,6 +195,7 @@ Tensor GraphBuilder::add(std::string_view name, const Tensor& a, const Tensor& b
 }
 
 void GraphBuilder::gradient_in_place(const Tensor& input) {
+  if (!needs_gradient(input)) return;
   const auto writer = std::find_if(graph_.operators.rbegin(), graph_.operators.rend(), [&](const Operator& op) {
     return std::find(op.outputs.begin(), op.outputs.end(), input.id) != op.outputs.end();
   });

@@ -65,9 +65,9 @@ class GraphBuilder {
   std::int64_t tokens() const { return tokens_; }
   /// Of matrix products' results.
   DType compute() const { return compute_; }
-  /// Of parameters, of the embedding's result, and so of the residual stream.
+  /// Of the embedding's result, and so of the residual stream.
   DType residual() const { return residual_; }
-  bool autocasts() const { return options_.precision == Precision::amp_bf16; }
+  bool autocasts() const { return options_.precision == Precision::amp_bf16 || options_.autocast; }
   bool fused_norms() const { return options_.implementation != Implementation::hf; }
 
   // Steps.
@@ -95,8 +95,10 @@ class GraphBuilder {
   /// A part of `base`.
   Tensor view(const Tensor& base, std::int64_t numel);
   Value& value(const Tensor& tensor) { return graph_.values[tensor.id.index()]; }
-  /// Appends an operator and the step that runs it. The reference holds until the next one is appended.
-  Operator& run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved = {});
+  /// Appends an operator and the step that runs it. The reference holds until the next one is appended. It takes part
+  /// in backward where an input needs a gradient or one of the parameters is trained; else it saves nothing.
+  Operator& run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved = {},
+                const std::vector<ParameterId>& parameters = {});
 
   /// A kernel that reads `inputs` and writes `numel` elements; its backward reads the gradient and what was saved.
   Tensor elementwise(std::string_view name, Tensors inputs, std::int64_t numel, DType type, Tensors saved = {});
@@ -107,7 +109,7 @@ class GraphBuilder {
   /// `x.to(type)`: nothing new where the type is right already.
   Tensor cast(const Tensor& input, DType type);
   /// What autocast hands to a matrix product.
-  Tensor lowered(const Tensor& input) { return autocasts() ? cast(input, DType::bf16) : input; }
+  Tensor lowered(const Tensor& input) { return autocasts() ? cast(input, compute_) : input; }
   Tensor multiply(std::string_view name, const Tensor& a, const Tensor& b);
   Tensor add(std::string_view name, const Tensor& a, const Tensor& b);
   /// Native dropout keeps its mask of one byte an element; p = 0 does nothing.
@@ -140,7 +142,17 @@ class GraphBuilder {
  private:
   void step(Step::Kind kind, std::size_t index) { graph_.forward.push_back({kind, static_cast<std::uint32_t>(index)}); }
   bool needs_gradient(const Tensor& tensor) const { return graph_.value(tensor.id).needs_gradient; }
+  DType type_of(ParameterId parameter) const;
+  bool trains(const std::vector<ParameterId>& parameters) const;
   Tensor cast_weight(const std::vector<ParameterId>& parameters);
+  /// The product of a module without children, or of one such module of each expert.
+  Tensor product(const std::vector<ModuleId>& modules, const Tensor& input);
+  /// `product` between the module's hooks; experts' hooks have fired where each expert ran.
+  Tensor run_linear(const std::vector<ModuleId>& modules, const Tensor& input);
+  /// The same of modules that PEFT has wrapped.
+  Tensor low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input);
+  void count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
+                            const Tensor& y);
   Tensor projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,
                     const std::vector<ParameterId>& parameters, std::int64_t groups);
   Tensor rms_norm(const std::vector<ParameterId>& weight, const Tensor& input, std::int64_t rows);
@@ -153,6 +165,7 @@ class GraphBuilder {
   GraphOptions options_;
   std::int64_t tokens_;
   DType compute_;
+  DType weights_;  ///< of parameters that have no type of their own
   DType residual_;
   ModuleId module_{0};  ///< the running one; what runs outside of every forward() counts as the root's
   Graph graph_;

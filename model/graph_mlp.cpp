@@ -117,7 +117,10 @@ Projections visit_experts(GraphBuilder& b, Children& children) {
     b.call(expert, [&] {
       std::size_t n = 0;
       for (const ModuleId part : architecture.module(expert).children) {
-        b.call(part, [] { return 0; });
+        b.call(part, [&] {
+          for (const ModuleId inner : architecture.module(part).children) b.call(inner, [] { return 0; });
+          return 0;
+        });
         if (architecture.module(part).kind != ModuleKind::linear) continue;
         if (projections.size() <= n) projections.emplace_back();
         projections[n++].push_back(part);

@@ -30,14 +30,14 @@ bool computes_norms_in_f32(Family family) {
 }  // namespace
 
 // Autocast keeps one low-precision copy of each trained weight until the root's forward ends; autograd keeps it longer.
+// A frozen one is cast at each use and kept by its product alone (aten/src/ATen/autocast_mode.cpp, cached_cast).
 Tensor GraphBuilder::cast_weight(const std::vector<ParameterId>& parameters) {
-  const Tensor copy = make(numel_of(architecture_, parameters), DType::bf16);
-  Operator& op = run("cast_weight", {}, {copy});
-  op.parameters = parameters;
-  const double bytes = real(copy.numel * (size_of(DType::f32) + size_of(DType::bf16)));
-  op.forward.push_back(memory_kernel(DType::bf16, bytes));
+  const Tensor copy = make(numel_of(architecture_, parameters), compute_);
+  Operator& op = run("cast_weight", {}, {copy}, {}, parameters);
+  const double bytes = real(copy.numel * (size_of(DType::f32) + size_of(compute_)));
+  op.forward.push_back(memory_kernel(compute_, bytes));
   op.weight_backward.push_back(memory_kernel(DType::f32, bytes));
-  cast_weights_.push_back(copy);
+  if (needs_gradient(copy)) cast_weights_.push_back(copy);
   return copy;
 }
 
@@ -57,49 +57,81 @@ void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t
   op.backward_scratch = std::max(y + w, y + x);
 }
 
+// A 4-bit weight is expanded to the type of the product before it, in backward again (bitsandbytes
+// autograd/_functions.py, MatMul4Bit). LLM.int8 quantizes the rows of x and writes int32 sums in forward, and expands
+// the weight in backward (MatMul8bitLt).
+void GraphBuilder::count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
+                                        const Tensor& y) {
+  const std::int64_t expanded = weight.numel * size_of(x.type);
+  const double stored = real(weight.stored_bytes(x.type));
+  const Kernel expand = memory_kernel(x.type, (stored + real(expanded)) * real(groups));
+  op.backward_scratch = expanded;
+  if (weight.quantization == Quantization::int8) {
+    op.scratch = x.numel + y.numel * size_of(DType::f32);
+    op.forward.push_back(memory_kernel(x.type, real(2 * x.bytes() + x.numel)));
+    op.forward.push_back(memory_kernel(x.type, real(y.numel * size_of(DType::f32) + y.bytes())));
+  } else {
+    op.scratch = expanded;
+    op.forward.push_back(expand);
+  }
+  if (needs_gradient(x)) op.backward.push_back(expand);
+}
+
 Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,
                                 const std::vector<ParameterId>& parameters, std::int64_t groups) {
+  const Parameter& first = architecture_.parameter(parameters.front());
   const std::int64_t rows = input.numel / in;
   const std::int64_t rows_each = ceil_div(rows, groups);
-  const Tensor x = lowered(input);
+  const Tensor x = first.quantization ? cast(input, compute_) : lowered(input);
   const Tensor y = make(rows * out, x.type);
   const bool fp8 = options_.precision == Precision::fp8_mixed && x.type != DType::f32 && out != dims().vocab;
   const DType type = fp8 ? DType::f8 : x.type;
+  const bool trained = trains(parameters);
   Operator* op = nullptr;
-  if (autocasts()) {
+  if (autocasts() && !first.quantization && type_of(parameters.front()) != compute_) {
     const Tensor weight = cast_weight(parameters);
-    op = &run(name, {x, weight}, {y}, {x, weight});
+    op = trained ? &run(name, {x, weight}, {y}, {x, weight}) : &run(name, {x, weight}, {y}, {weight});
+    if (!trained) drop(weight);
   } else {
-    op = &run(name, {x}, {y}, {x});
-    op->parameters = parameters;
+    op = trained ? &run(name, {x}, {y}, {x}, parameters) : &run(name, {x}, {y});
   }
   if (fp8) count_quantization(*op, x.numel, in * out * groups, y.numel);
+  if (first.quantization) count_dequantization(*op, first, groups, x, y);
   op->forward.push_back(matmul_kernel(type, rows_each, out, in, groups));
   if (needs_gradient(x)) op->backward.push_back(matmul_kernel(type, rows_each, in, out, groups));
-  op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
-  if (numel_of(architecture_, parameters) > in * out * groups) {  // the bias: a sum over rows
-    op->weight_backward.push_back(memory_kernel(y.type, real(y.bytes())));
+  if (trained) {
+    op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
+    if (numel_of(architecture_, parameters) > in * out * groups) {  // the bias: a sum over rows
+      op->weight_backward.push_back(memory_kernel(y.type, real(y.bytes())));
+    }
   }
   drop_unless(x, input);
-  return y;
+  if (!first.quantization) return y;
+  const Tensor result = cast(y, input.type);  // bitsandbytes answers in the type of its input
+  drop_unless(y, result);
+  return result;
+}
+
+Tensor GraphBuilder::product(const std::vector<ModuleId>& modules, const Tensor& input) {
+  const Module& first = architecture_.module(modules.front());
+  std::vector<ParameterId> parameters;
+  for (const ModuleId id : modules) {
+    const std::vector<ParameterId>& own = architecture_.module(id).parameters;
+    parameters.insert(parameters.end(), own.begin(), own.end());
+  }
+  return projection(local_name(first), input, first.in_features, first.out_features, parameters,
+                    static_cast<std::int64_t>(modules.size()));
 }
 
 Tensor GraphBuilder::linear(ModuleId id, const Tensor& input) {
   return call(id, [&] {
-    const Module& module = architecture_.module(id);
-    return projection(local_name(module), input, module.in_features, module.out_features, module.parameters, 1);
+    const std::vector<ModuleId> one = {id};
+    return architecture_.module(id).children.empty() ? product(one, input) : low_rank(one, input);
   });
 }
 
 Tensor GraphBuilder::grouped_linear(const std::vector<ModuleId>& experts, const Tensor& input) {
-  const Module& first = architecture_.module(experts.front());
-  std::vector<ParameterId> parameters;
-  for (const ModuleId expert : experts) {
-    const std::vector<ParameterId>& own = architecture_.module(expert).parameters;
-    parameters.insert(parameters.end(), own.begin(), own.end());
-  }
-  return projection(local_name(first), input, first.in_features, first.out_features, parameters,
-                    static_cast<std::int64_t>(experts.size()));
+  return architecture_.module(experts.front()).children.empty() ? product(experts, input) : low_rank(experts, input);
 }
 
 Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
@@ -115,15 +147,16 @@ Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
 
 // One kernel that keeps its input and the statistics of each row: mean and 1/std, or 1/rms alone.
 Tensor GraphBuilder::fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows) {
-  const Tensor x = autocasts() ? cast(input, DType::f32) : input;
+  const bool own_kernel = options_.implementation == Implementation::liger;  // which autocast does not know
+  const Tensor x = autocasts() && !own_kernel ? cast(input, DType::f32) : input;
   const Tensor y = make(x.numel, x.type);
   const std::int64_t statistics_per_row = dims().norm == NormKind::layer ? 2 : 1;
   const Tensor statistics = make(rows * statistics_per_row, DType::f32, false);
-  Operator& op = run(dims().norm == NormKind::layer ? "layer_norm" : "rms_norm", {x}, {y, statistics}, {x, statistics});
-  op.parameters = parameters;
+  Operator& op = run(dims().norm == NormKind::layer ? "layer_norm" : "rms_norm", {x}, {y, statistics}, {x, statistics},
+                     parameters);
   op.forward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
   op.backward.push_back(memory_kernel(x.type, real(2 * x.bytes() + y.bytes())));
-  op.weight_backward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
+  if (trains(parameters)) op.weight_backward.push_back(memory_kernel(x.type, real(x.bytes() + y.bytes())));
   drop(statistics);
   drop_unless(x, input);
   return y;
@@ -159,14 +192,16 @@ Tensor GraphBuilder::scale_by_weight(const std::vector<ParameterId>& weight, con
                                      const Tensor& input) {
   const bool in_f32 = computes_norms_in_f32(dims().family);
   const Tensor x = in_f32 ? normalized : cast(normalized, input.type);
-  const Tensor scaled = make(x.numel, promoted(x.type, residual_));
-  Operator& op = run("weight", {x}, {scaled}, {x});
-  op.parameters = weight;
+  const bool trained = trains(weight);
+  const Tensor scaled = make(x.numel, promoted(x.type, weight.empty() ? weights_ : type_of(weight.front())));
+  Operator& op = trained ? run("weight", {x}, {scaled}, {x}, weight) : run("weight", {x}, {scaled});
   op.forward.push_back(memory_kernel(scaled.type, real(x.bytes() + scaled.bytes())));
   op.backward.push_back(memory_kernel(scaled.type, real(x.bytes() + scaled.bytes())));
-  op.weight_backward.push_back(memory_kernel(scaled.type, real(x.bytes() + 2 * scaled.bytes())));  // product
-  op.weight_backward.push_back(memory_kernel(scaled.type, real(scaled.bytes())));                  // its sum
-  op.backward_scratch = scaled.bytes();
+  if (trained) {
+    op.weight_backward.push_back(memory_kernel(scaled.type, real(x.bytes() + 2 * scaled.bytes())));  // product
+    op.weight_backward.push_back(memory_kernel(scaled.type, real(scaled.bytes())));                  // its sum
+    op.backward_scratch = scaled.bytes();
+  }
   drop_unless(x, normalized);
   if (!in_f32) return scaled;
   const Tensor y = cast(scaled, input.type);
@@ -178,15 +213,21 @@ Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices
   return call(id, [&] {
     const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
     const std::int64_t width = architecture_.parameter(parameters.front()).shape.back();
-    const Tensor result = make(rows * width, residual_);
+    const DType type = type_of(parameters.front());
+    const Tensor result = make(rows * width, type);
     const std::string_view name = local_name(architecture_.module(id));
-    Operator& op = indices ? run(name, {*indices}, {result}, {*indices}) : run(name, {}, {result});
-    op.parameters = parameters;
-    op.forward.push_back(memory_kernel(residual_, real(2 * result.bytes())));
+    Operator& op =
+        indices ? run(name, {*indices}, {result}, {*indices}, parameters) : run(name, {}, {result}, {}, parameters);
+    op.forward.push_back(memory_kernel(type, real(2 * result.bytes())));
+    if (!trains(parameters)) {
+      // enable_input_require_grads: a hook on the token embedding
+      value(result).needs_gradient = indices && options_.input_requires_gradient;
+      return result;
+    }
     // The gradient is dense: zero the table, sort the indices, add the rows.
-    const std::int64_t table = numel_of(architecture_, parameters) * size_of(residual_);
-    op.weight_backward.push_back(memory_kernel(residual_, real(table)));
-    op.weight_backward.push_back(memory_kernel(residual_, real(3 * result.bytes())));
+    const std::int64_t table = numel_of(architecture_, parameters) * size_of(type);
+    op.weight_backward.push_back(memory_kernel(type, real(table)));
+    op.weight_backward.push_back(memory_kernel(type, real(3 * result.bytes())));
     constexpr std::int64_t sort_buffers = 4;  // keys and positions, in and out, int64
     op.backward_scratch = sort_buffers * rows * 8;
     return result;

@@ -223,16 +223,17 @@ double model_flops_per_token(const Architecture& architecture, std::int64_t seq_
   const Dimensions& d = architecture.dims;
   double in_products = 0;
   for (const Module& module : architecture.modules) {
-    if (module.kind != ModuleKind::linear) continue;
+    if (module.kind != ModuleKind::linear || !module.children.empty()) continue;
+    const bool trained = architecture.parameter(module.parameters.front()).trainable;
     const double elements = static_cast<double>(module.in_features) * static_cast<double>(module.out_features);
     const bool routed = d.experts && module.name.find(".experts.") != std::string::npos;
     const double used = routed ? static_cast<double>(d.experts->per_token) / static_cast<double>(d.experts->count) : 1;
-    in_products += elements * used;
+    in_products += elements * used * (trained ? 6 : 4);
   }
   const std::int64_t score_width = d.q();
   const std::int64_t value_width = d.latent ? d.heads * d.latent->value_dim : d.q();
   const double attended = static_cast<double>(d.layers) * static_cast<double>(score_width + value_width);
-  return 6 * in_products + 6 * attended * static_cast<double>(seq_len);
+  return in_products + 6 * attended * static_cast<double>(seq_len);
 }
 
 std::int64_t saved_bytes_of_layer(const Graph& graph, const Architecture& architecture, std::int64_t layer) {

@@ -27,6 +27,9 @@ struct GraphOptions {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  bool autocast = false;                ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool input_requires_gradient = false; ///< enable_input_require_grads: the frozen embedding's result takes part in backward
+  double adapter_dropout = 0;           ///< on the input of each adapter
   bool compile = false;  ///< torch.compile of each decoder layer
 };
 
@@ -120,7 +123,8 @@ struct Graph {
 Graph build_graph(const Architecture& architecture, const GraphOptions& options);
 
 /// Model FLOPs of one trained token, forward and backward, without recomputation:
-/// 6 * (parameters in matrix products) + 12 * layers * q * seq_len (attention counted without the causal discount),
+/// 6 * (parameters in matrix products; 4 * for frozen ones, which need no gradient of their own)
+/// + 12 * layers * q * seq_len (attention counted without the causal discount),
 /// the convention of PaLM (Chowdhery et al. 2022, appendix B), which torchtitan and llm-foundry report. The head
 /// counts, tied or not; tables that are looked up do not; of routed experts, those that a token visits.
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len);

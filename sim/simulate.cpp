@@ -43,10 +43,11 @@ Report simulate(const Request& request, const DataFolders& data) {
   Scenario scenario = load_scenario(request, data);
   const Request resolved =
       with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
-  const PlannedRun run = make_plan(resolved, scenario.topology, scenario.architecture);
+  const Architecture trained = apply_adapter(std::move(scenario.architecture), resolved.peft);
+  const PlannedRun run = make_plan(resolved, scenario.topology, trained);
   const Outcome outcome = shardsim::run(run.plan);
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
-  return make_report(resolved, scenario.topology, scenario.architecture, run, outcome);
+  return make_report(resolved, scenario.topology, trained, run, outcome);
 }
 
 }  // namespace shardsim

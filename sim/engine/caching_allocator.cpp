@@ -1,6 +1,7 @@
 #include "sim/engine/caching_allocator.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace shardsim {
 
@@ -30,7 +31,8 @@ bool worth_splitting(std::uint32_t pool, std::int64_t remainder) {
 
 }  // namespace
 
-CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit) : pools_(2 * streams), limit_(limit) {}
+CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit)
+    : pools_(2 * streams), cached_segments_(2 * streams, 0), limit_(limit) {}
 
 CachingAllocator::BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes) {
   if (bytes == 0) return {};
@@ -77,6 +79,7 @@ CachingAllocator::BlockId CachingAllocator::take_cached(std::uint32_t pool, std:
   const BlockId block = best->block;
   list.erase(best);
   blocks_[block.index()].free = false;
+  if (is_segment(blocks_[block.index()])) --cached_segments_[pool];
   return block;
 }
 
@@ -115,6 +118,7 @@ void CachingAllocator::put_free(BlockId id) {
   FreeList& list = pools_[block.pool];
   const Free entry{block.size, block.address, id};
   list.insert(std::lower_bound(list.begin(), list.end(), entry), entry);
+  if (is_segment(block)) ++cached_segments_[block.pool];
 }
 
 void CachingAllocator::take_free(BlockId id) {
@@ -125,10 +129,12 @@ void CachingAllocator::take_free(BlockId id) {
 }
 
 void CachingAllocator::release_cached_segments() {
-  for (FreeList& list : pools_) {
-    std::erase_if(list, [&](const Free& entry) {
+  for (std::size_t pool = 0; pool < pools_.size(); ++pool) {
+    // A run far over its limit comes here with every segment: lists without a wholly free one are not walked.
+    if (std::exchange(cached_segments_[pool], 0) == 0) continue;
+    std::erase_if(pools_[pool], [&](const Free& entry) {
       const Block& block = blocks_[entry.block.index()];
-      if (block.previous.valid() || block.next.valid()) return false;
+      if (!is_segment(block)) return false;
       reserved_ -= Bytes(block.size);
       vacant_.push_back(entry.block);
       return true;

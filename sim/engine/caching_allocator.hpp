@@ -58,7 +58,10 @@ class CachingAllocator {
 
   std::vector<Block> blocks_;
   std::vector<BlockId> vacant_;
-  std::vector<FreeList> pools_;  ///< 2 * stream + (0 small, 1 large)
+  static bool is_segment(const Block& block) { return !block.previous.valid() && !block.next.valid(); }
+
+  std::vector<FreeList> pools_;                ///< 2 * stream + (0 small, 1 large)
+  std::vector<std::int64_t> cached_segments_;  ///< wholly free segments, by pool
   std::int64_t limit_;
   Bytes next_address_, allocated_, reserved_;
 };

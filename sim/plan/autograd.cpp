@@ -359,7 +359,8 @@ void Autograd::backpropagate(const Operator& op) {
 std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op) {
   std::vector<TensorId> gradients;
   for (const ParameterId parameter : op.parameters) {
-    const std::int64_t bytes = architecture_.parameter(parameter).numel * size_of(gradient_type_);
+    const Parameter& trained = architecture_.parameter(parameter);
+    const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
     gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
   }
   return gradients;

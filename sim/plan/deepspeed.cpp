@@ -21,9 +21,10 @@ ZeroSizes zero_sizes(Precision precision) {
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture) {
   std::vector<std::vector<ParameterId>> groups(2);
   for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
+    if (!architecture.parameters[i].trainable) continue;
     groups[architecture.parameters[i].shape.size() > 1 ? 0 : 1].emplace_back(i);
   }
-  if (groups[1].empty()) groups.pop_back();
+  std::erase_if(groups, [](const std::vector<ParameterId>& group) { return group.empty(); });
   return groups;
 }
 

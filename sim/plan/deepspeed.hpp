@@ -20,8 +20,8 @@ struct ZeroSizes {
 /// compares a torch.device with a string, which is never equal, and clones.
 ZeroSizes zero_sizes(Precision precision);
 
-/// The optimizer's two parameter groups as the Hugging Face Trainer makes them: with weight decay (matrices), without
-/// (norms and biases); each in registration order. AdamW over model.parameters() would have one group: one norm, one
+/// The optimizer's parameter groups, of what is trained, as the Hugging Face Trainer makes them: with weight decay
+/// (matrices), without (norms and biases); each in registration order. AdamW over model.parameters() would have one group: one norm, one
 /// all-gather and one padding less, and partitions cut in registration order.
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture);
 

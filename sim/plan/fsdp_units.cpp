@@ -9,14 +9,20 @@
 namespace shardsim {
 namespace {
 
+// A quantized weight is one column of 16-bit elements (bitsandbytes, quant_storage = the type of the products).
+std::int64_t stored_rows(const Parameter& parameter) {
+  if (!parameter.quantization) return parameter.shape.front();
+  return ceil_div(parameter.quantized().data, size_of(DType::bf16));
+}
+
 FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64_t rank, std::int64_t world) {
   const Parameter& parameter = architecture.parameter(id);
-  const std::int64_t rows = parameter.shape.front();
-  const std::int64_t row = parameter.numel / rows;
+  const std::int64_t rows = stored_rows(parameter);
+  const std::int64_t row = parameter.quantization ? 1 : parameter.numel / rows;
   const std::int64_t chunk = ceil_div(rows, world);
   const std::int64_t begin = std::min(rows, rank * chunk);
   const std::int64_t end = std::min(rows, begin + chunk);
-  return {id, chunk * row, (end - begin) * row};
+  return {id, chunk * row, (end - begin) * row, parameter.trainable};
 }
 
 class UnitCollector {
@@ -53,7 +59,7 @@ Landmarks find_landmarks(const Architecture& architecture) {
     if (module.layer >= 0) continue;
     if (module.kind == ModuleKind::embedding && !found.embedding.valid()) found.embedding = ModuleId(i);
     if (module.kind == ModuleKind::norm) found.norm = ModuleId(i);
-    if (module.kind == ModuleKind::linear) found.head = ModuleId(i);
+    if (module.kind == ModuleKind::linear && module.parent == ModuleId(0)) found.head = ModuleId(i);
   }
   return found;
 }
@@ -63,6 +69,12 @@ Landmarks find_landmarks(const Architecture& architecture) {
 std::int64_t FsdpUnit::shard_elements() const {
   std::int64_t sum = 0;
   for (const FsdpParameter& parameter : parameters) sum += parameter.shard;
+  return sum;
+}
+
+std::int64_t FsdpUnit::trained_shard_elements() const {
+  std::int64_t sum = 0;
+  for (const FsdpParameter& parameter : parameters) sum += parameter.trainable ? parameter.shard : 0;
   return sum;
 }
 
@@ -119,7 +131,7 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
 std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
   std::uint64_t role = 0xcbf29ce484222325ULL;
   for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
-    if (architecture.parameters[i].shape.front() % world == 0) continue;
+    if (stored_rows(architecture.parameters[i]) % world == 0) continue;
     const auto local = static_cast<std::uint64_t>(shard(architecture, ParameterId(i), rank, world).local);
     role = (role ^ local) * 0x100000001b3ULL;
   }

@@ -10,11 +10,13 @@ namespace shardsim {
 
 /// One parameter on dimension 0 over N ranks: chunks of ceil(dim0 / N) rows, the last ones short or empty. The stored
 /// shard and the gathered parameter are padded to full chunks (torch/distributed/fsdp/_fully_shard/_fsdp_param.py,
-/// `_init_sharded_param`); optimizer state has the local size.
+/// `_init_sharded_param`); optimizer state has the local size. A quantized weight is sharded as what it is stored as: one
+/// column of 16-bit elements.
 struct FsdpParameter {
   ParameterId id;
   std::int64_t shard = 0;  ///< elements of a padded chunk
   std::int64_t local = 0;  ///< elements that this rank really owns
+  bool trainable = true;
 };
 
 /// One call of fully_shard: hooks run before `first` and after `last` in forward.
@@ -26,6 +28,7 @@ struct FsdpUnit {
   /// is reduced when the whole backward is over (_fsdp_state.py, `_root_post_backward_final_callback`).
   bool reduces_last = false;
   std::int64_t shard_elements() const;
+  std::int64_t trained_shard_elements() const;
 };
 
 /// As accelerate (utils/fsdp_utils.py, fsdp2_prepare_model) and torchtitan wrap a transformer: the input embedding,

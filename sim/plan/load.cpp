@@ -24,26 +24,32 @@ class Loader {
         element_(size_of(weight_type(context.request.precision))) {}
 
   void replicas() {
-    const TensorId model = host_model();
-    strategy_.initialise();
-    recorder_.release(model);
+    if (quantizes()) {
+      quantize();
+    } else {
+      const TensorId model = host_model();
+      strategy_.initialise();
+      recorder_.release(model);
+    }
     if (recorder_.world() == 1) return;
     const std::int64_t buffer = std::min(model_bytes(), broadcast_buffer_bytes);
     passing(broadcasts_in_flight * buffer, "broadcast buffers");
   }
 
   void zero12() {
-    const TensorId model = host_model();
+    const TensorId model = host(quantizes() ? 0 : model_bytes(), "model as loaded");
+    if (quantizes()) passing(largest_weight() * element_, "weight to quantize");
     std::vector<TensorId> originals;
     for (const Parameter& parameter : architecture_.parameters) {
-      originals.push_back(recorder_.allocate(Category::weights, parameter.numel * element_, "unflattened weight"));
+      originals.push_back(recorder_.allocate(Category::weights, stored_bytes(parameter), "unflattened weight"));
     }
     recorder_.release(model);
-    const std::int64_t room = recorder_.device().spec.memory.value() - 2 * model_bytes();
-    if (room > 0) passing(model_bytes(), "flat copy");
+    const std::int64_t flat = architecture_.trainable_count() * element_;
+    const std::int64_t room = recorder_.device().spec.memory.value() - model_bytes() - flat;
+    if (room > 0) passing(flat, "flat copy");
     for (const TensorId original : originals) recorder_.release(original);
     // Where the device has no room, the parameters wait in host memory while their flat copy is made there.
-    if (room <= 0) recorder_.release(host(2 * model_bytes(), "weights to flatten"));
+    if (room <= 0) recorder_.release(host(2 * flat, "weights to flatten"));
     recorder_.empty_cache();
     strategy_.initialise();
     if (!request_.offload.optimizer) passing(partition_bytes(), "zero gradients");
@@ -60,7 +66,8 @@ class Loader {
     std::vector<TensorId> partitions;
     std::int64_t total = 0;
     for (const Parameter& parameter : architecture_.parameters) {
-      const std::int64_t bytes = ceil_div(parameter.numel, recorder_.world()) * sizes.weight;
+      const std::int64_t bytes = parameter.quantization ? stored_bytes(parameter)
+                                                        : ceil_div(parameter.numel, recorder_.world()) * sizes.weight;
       total += bytes;
       partitions.push_back(on_host ? recorder_.allocate_host(pinned_pool(), Category::weights, bytes, "partition")
                                    : recorder_.allocate(Category::weights, bytes, "partition"));
@@ -83,7 +90,7 @@ class Loader {
     const TensorId model = holds_model ? host_model() : TensorId{};
     // Loaded in the checkpoint's type; what the optimizer updates in fp32 is upcast once it is sharded.
     std::vector<TensorId> shards;
-    if (keeps_master_weights(request_.precision) && !request_.offload.any()) {
+    if (keeps_master_weights(request_.precision) && !request_.offload.any() && !architecture_.adapted()) {
       for (const std::int64_t elements : fsdp_shards()) {
         shards.push_back(recorder_.allocate(Category::weights, elements * element_, "loaded shard"));
       }
@@ -94,8 +101,8 @@ class Loader {
         largest = std::max(largest, unit.elements);
       passing(2 * largest * element_, "unit and its flat copy");
     } else {
-      for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
-      passing(largest * element_, "broadcast weight");
+      for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, stored_bytes(parameter));
+      passing(largest, "broadcast weight");
     }
     for (const TensorId shard : shards) recorder_.release(shard);
     recorder_.empty_cache();
@@ -104,7 +111,27 @@ class Loader {
   }
 
  private:
-  std::int64_t model_bytes() const { return architecture_.parameter_count() * element_; }
+  /// In the checkpoint's type, or quantized.
+  std::int64_t stored_bytes(const Parameter& parameter) const {
+    return parameter.quantization ? parameter.stored_bytes(DType::bf16) : parameter.numel * element_;
+  }
+  std::int64_t model_bytes() const {
+    std::int64_t bytes = 0;
+    for (const Parameter& parameter : architecture_.parameters) bytes += stored_bytes(parameter);
+    return bytes;
+  }
+  bool quantizes() const { return request_.peft.quantizes(); }
+  std::int64_t largest_weight() const {
+    std::int64_t largest = 0;
+    for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
+    return largest;
+  }
+  /// Weight by weight: each is moved up in 16 bits, and its quantized form stays (transformers,
+  /// quantizers/quantizer_bnb_4bit.py); checkpoint files are mapped.
+  void quantize() {
+    passing(largest_weight() * element_, "weight to quantize");
+    strategy_.initialise();
+  }
   Pool pinned_pool() const { return *request_.pin_memory ? Pool::pinned : Pool::pageable; }
 
   TensorId host(std::int64_t bytes, const char* label) {
@@ -203,6 +230,9 @@ std::string describe_load(const Request& request) {
   switch (path_of(request.kind)) {
     case LoadPath::replicas:
     case LoadPath::zero12:
+      if (request.peft.quantizes()) {
+        return "each weight moves to the device in 16 bits and is quantized there (device_map); checkpoint files are mapped";
+      }
       return "each rank loads the whole model into host memory (from_pretrained) before it moves to the device";
     case LoadPath::zero3:
       return "the model is loaded under zero.Init: each module is partitioned as it is made, and checkpoint files are "

@@ -5,6 +5,7 @@
 
 #include "sim/plan/autograd.hpp"
 #include "sim/plan/load.hpp"
+#include "sim/plan/runtime_defaults.hpp"
 #include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -24,6 +25,10 @@ GraphOptions graph_options(const Request& request) {
   options.attention = request.attention;
   options.loss = request.loss;
   options.implementation = request.implementation;
+  options.adapter_dropout = request.peft.dropout;
+  options.autocast = trainer_autocasts(request);
+  options.input_requires_gradient = request.peft.any() && (request.checkpointing != Checkpointing::none ||
+                                                           request.peft.kbit_upcast.value_or(false));
   options.compile = request.compile;
   return options;
 }

@@ -32,8 +32,12 @@ ParameterCoordinator::ParameterCoordinator(const Architecture& architecture, con
       reused_(architecture.parameters.size(), 0) {
   for (const Module& module : architecture.modules) parameters_.push_back(module.parameters);
   find_leaf_modules();
+  for (std::vector<ParameterId>& parameters : parameters_) {  // quantized ones are never partitioned
+    std::erase_if(parameters, [&](ParameterId p) { return architecture.parameter(p).quantization.has_value(); });
+  }
   for (std::size_t i = 0; i < persistent_.size(); ++i) {
-    persistent_[i] = architecture.parameters[i].numel <= config.persistence_threshold;
+    const Parameter& parameter = architecture.parameters[i];
+    persistent_[i] = !parameter.quantization && parameter.numel <= config.persistence_threshold;
   }
 }
 
@@ -174,6 +178,7 @@ void ParameterCoordinator::mark_reused(bool leaf) {
       continue;
     }
     for (const ParameterId p : architecture_.module(order_[v]).parameters) {
+      if (architecture_.parameter(p).quantization) continue;
       reused_[p.index()] = releases_;
       distance += numel(p);
     }
@@ -184,6 +189,7 @@ std::int64_t ParameterCoordinator::mark_subtree(ModuleId id) {
   const Module& module = architecture_.module(id);
   std::int64_t elements = 0;
   for (const ParameterId p : module.parameters) {
+    if (architecture_.parameter(p).quantization) continue;
     reused_[p.index()] = releases_;
     elements += numel(p);
   }

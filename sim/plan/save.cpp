@@ -54,24 +54,40 @@ class Saver {
     }
   }
 
-  /// ZeRO-3's weights, module by module.
-  void gather_partitions() {
+  static bool is_trained(const Parameter& parameter) { return parameter.trainable; }
+  static bool is_quantized(const Parameter& parameter) { return parameter.quantization.has_value(); }
+
+  /// Parameters that this rank holds whole.
+  void write_whole(bool (*wanted)(const Parameter&)) {
+    const DType otherwise = weight_type(request_.precision);
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (!wanted(parameter)) continue;
+      const std::int64_t bytes = parameter.stored_bytes(otherwise);
+      const TensorId staged = download(bytes, Category::weights);
+      write(bytes, Category::weights);
+      recorder_.release(staged);
+    }
+  }
+
+  /// ZeRO-3's weights, module by module; of quantized ones every rank has a copy.
+  void gather_partitions(bool trained_only) {
     const std::int64_t element = zero_sizes(request_.precision).weight;
     std::vector<bool> seen(architecture_.parameters.size());
     for (const Module& module : architecture_.modules) {
       std::int64_t partition = 0;
       for (const ParameterId p : module.parameters) {
-        if (seen[p.index()]) continue;
+        const Parameter& parameter = architecture_.parameter(p);
+        if (seen[p.index()] || is_quantized(parameter) || (trained_only && !is_trained(parameter))) continue;
         seen[p.index()] = true;
-        partition += ceil_div(architecture_.parameter(p).numel, recorder_.world()) * element;
+        partition += ceil_div(parameter.numel, recorder_.world()) * element;
       }
       if (partition > 0) collect(partition, request_.offload.parameters, Category::weights, true);
     }
     write_collected(Category::weights);
   }
 
-  /// FSDP's parameters, or so many states of each.
-  void gather_shards(Category category, std::int64_t bytes_per_element, int states) {
+  /// FSDP's parameters, or so many states of each that is trained.
+  void gather_shards(Category category, std::int64_t bytes_per_element, int states, bool trained_only) {
     if (is_fsdp1(request_.kind)) {
       for (const FlatUnit& unit : flat_units(architecture_, recorder_.world())) {
         for (int state = 0; state < states; ++state) {
@@ -83,8 +99,10 @@ class Saver {
     }
     for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
       for (const FsdpParameter& parameter : unit.parameters) {
+        if (trained_only && !parameter.trainable) continue;
+        const std::int64_t element = parameter.trainable ? bytes_per_element : size_of(weight_type(request_.precision));
         for (int state = 0; state < states; ++state) {
-          collect(parameter.shard * bytes_per_element, request_.offload.any(), category, false);
+          collect(parameter.shard * element, request_.offload.any(), category, false);
         }
       }
     }
@@ -148,15 +166,25 @@ class Saver {
 
 void save_zero(Saver& saver, const Request& request) {
   const bool stage3 = request.kind == StrategyKind::zero3;
+  if (request.save == SaveKind::adapter) {
+    if (stage3) {
+      saver.gather_partitions(true);
+    } else if (saver.is_rank_0()) {
+      saver.write_whole(Saver::is_trained);
+    }
+    return;
+  }
   if (request.save == SaveKind::gathered_16bit) {
     if (stage3) {
-      saver.gather_partitions();
+      saver.gather_partitions(false);
+      if (saver.is_rank_0()) saver.write_whole(Saver::is_quantized);
     } else if (saver.is_rank_0()) {
       saver.write_own(Category::weights);
     }
     return;
   }
-  if (!stage3 && saver.is_rank_0()) saver.write_own(Category::weights);
+  // Stage 3 saves its masters in place of the weights; frozen ones have none and go as they are.
+  if (stage3 ? request.peft.any() : saver.is_rank_0()) saver.write_own(Category::weights);
   saver.write_own(Category::master_weights);
   saver.write_own(Category::optimizer);
 }
@@ -168,12 +196,17 @@ void save_fsdp(Saver& saver, const Request& request) {
     return;
   }
   const DType original = keeps_master_weights(request.precision) ? DType::f32 : weight_type(request.precision);
-  saver.gather_shards(Category::weights, size_of(original), 1);
-  saver.gather_shards(Category::optimizer, size_of(original), 2);
+  saver.gather_shards(Category::weights, size_of(original), 1, request.save == SaveKind::adapter);
+  if (request.save == SaveKind::adapter) return;
+  saver.gather_shards(Category::optimizer, size_of(original), 2, true);
 }
 
-void save_replica(Saver& saver) {
+void save_replica(Saver& saver, const Request& request) {
   if (!saver.is_rank_0()) return;
+  if (request.save == SaveKind::adapter) {
+    saver.write_whole(Saver::is_trained);
+    return;
+  }
   for (const Category category : {Category::weights, Category::master_weights, Category::optimizer}) {
     saver.write_own(category);
   }
@@ -190,6 +223,9 @@ void check_save(const Request& request) {
     throw InputError("--save is not simulated yet for device-map", "", "");
   }
   const Runtime runtime = runtime_of(request.kind);
+  if (request.save == SaveKind::adapter && !request.peft.any()) {
+    refuse("there is no adapter to save", "adapter", "--peft beside it, or full");
+  }
   if (request.save == SaveKind::full && runtime == Runtime::deepspeed) {
     refuse("DeepSpeed writes no full training state: zero_to_fp32.py makes one from the shards afterwards", "full",
            "sharded, or gathered-16bit for the weights alone");
@@ -211,7 +247,7 @@ void record_save(const StrategyContext& context) {
   Saver saver(context);
   switch (runtime_of(request.kind)) {
     case Runtime::replicas:
-      save_replica(saver);
+      save_replica(saver, request);
       break;
     case Runtime::deepspeed:
       save_zero(saver, request);

@@ -33,6 +33,17 @@ double states_bytes(const Request& request) {
   return 4 * stored;
 }
 
+// The same as an average over base and adapter: what is frozen has weights alone.
+double states_bytes(const Request& request, const Architecture& architecture) {
+  if (!architecture.adapted()) return states_bytes(request);
+  const DType type = request.precision == Precision::amp_bf16 ? DType::f32 : compute_type(request.precision);
+  double bytes = states_bytes(request) * static_cast<double>(architecture.trainable_count());
+  for (const Parameter& parameter : architecture.parameters) {
+    if (!parameter.trainable) bytes += static_cast<double>(parameter.stored_bytes(type));
+  }
+  return bytes / static_cast<double>(architecture.parameter_count());
+}
+
 std::string id_range(const std::string& first, const std::string& last) {
   return first == last ? first : first + "-" + last;
 }
@@ -202,9 +213,9 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.device_name = topology.devices.front().spec.name;
   report.nodes = static_cast<std::int64_t>(topology.hosts.size());
   report.ranks = data_parallel_ranks(request, static_cast<std::int64_t>(topology.devices.size()));
-  report.model = {architecture.name, architecture.parameter_count(), architecture.parameter_count(),
+  report.model = {architecture.name, architecture.parameter_count(), architecture.trainable_count(),
                   architecture.dims.layers, model_flops_per_token(architecture, request.seq_len)};
-  report.states_bytes_per_parameter = states_bytes(request);
+  report.states_bytes_per_parameter = states_bytes(request, architecture);
   add_devices(report, topology, run.plan, outcome);
   add_hosts(report, topology, run, outcome);
   add_storage(report, topology, run, outcome);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/request/choices.hpp"
+#include "sim/request/parse_peft.hpp"
 
 namespace shardsim {
 
@@ -35,6 +36,7 @@ std::string checkpointing_text(const Request& request) {
 
 std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& request) {
   const OptionValue none;
+  const Peft& peft = request.peft;
   return {
       {"topology", request.topology},
       {"gpu", text_or_none(request.gpu)},
@@ -47,11 +49,11 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"grad-accum", request.grad_accum},
       {"precision", word(precision_choices, request.precision)},
       {"optimizer", std::string("adamw")},
-      {"peft", std::string("none")},
-      {"lora-rank", none},
-      {"lora-targets", none},
-      {"quantization", none},
-      {"kbit-upcast", none},
+      {"peft", word(peft_choices, peft.kind)},
+      {"lora-rank", peft.low_rank() ? OptionValue(peft.rank) : none},
+      {"lora-targets", text_or_none(targets_text(peft))},
+      {"quantization", peft.quantizes() ? word(quantization_choices, peft.quantization) : none},
+      {"kbit-upcast", peft.quantizes() ? value_or_none(peft.kbit_upcast) : none},
       {"reduce-dtype", request.reduce_dtype ? word(reduce_dtype_choices, *request.reduce_dtype) : none},
       {"checkpointing", checkpointing_text(request)},
       {"attention", word(attention_choices, request.attention)},

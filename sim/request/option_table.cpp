@@ -38,8 +38,17 @@ constexpr std::array table = {
         "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
         "as torchtitan) [none]"},
     OptionSpec{"Strategy", "save", 0, "KIND",
-               "also simulate the checkpoint that follows the step: none, sharded, full or gathered-16bit [none]"},
+               "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
+
+    OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},
+    OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
+    OptionSpec{"Adapters", "lora-targets", 0, "NAMES",
+               "modules that get adapters, such as q_proj,v_proj, or all-linear [PEFT's default for the model]"},
+    OptionSpec{"Adapters", "quantization", 0, "TYPE",
+               "storage of the frozen base under qlora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
+    OptionSpec{"Adapters", "kbit-upcast", 0, "on|off",
+               "cast what is not quantized to fp32, as prepare_model_for_kbit_training does [the runtime's]"},
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain, chunked or fused [eager]"},
@@ -62,11 +71,6 @@ constexpr std::array table = {
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
 
-    OptionSpec{waiting, "peft", 0, "METHOD", "parameter-efficient fine-tuning [none]"},
-    OptionSpec{waiting, "lora-rank", 0, "N", "rank of the adapters [16]"},
-    OptionSpec{waiting, "lora-targets", 0, "NAMES", "modules that get adapters, or all-linear"},
-    OptionSpec{waiting, "quantization", 0, "TYPE", "storage of a frozen base under qlora [nf4-dq]"},
-    OptionSpec{waiting, "kbit-upcast", 0, "on|off", "cast what is not quantized to fp32 [on]"},
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},

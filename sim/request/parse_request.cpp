@@ -9,6 +9,7 @@
 #include "sim/request/accelerate_config.hpp"
 #include "sim/request/choices.hpp"
 #include "sim/request/deepspeed_config.hpp"
+#include "sim/request/parse_peft.hpp"
 #include "sim/request/strategy_name.hpp"
 
 namespace shardsim {
@@ -219,6 +220,7 @@ Request resolve_request(OptionTexts texts) {
   set_numbers(texts, request);
   set_length_of_run(texts, request);
   set_choices(texts, request);
+  request.peft = parse_peft(texts);
   set_output(texts, request);
   require_machine_and_strategy(texts);
   return request;

@@ -33,11 +33,6 @@ const std::vector<FixedOption>& fixed_options() {
         "sgd-momentum"},
        false,
        ""},
-      {"peft", {"none"}, {"lora", "qlora", "dora", "qdora", "adapter", "prompt"}, false, ""},
-      {"lora-rank", {"16"}, {}, true, "--peft none, which has no adapters"},
-      {"lora-targets", {}, {}, true, "--peft none, which has no adapters"},
-      {"quantization", {"nf4-dq"}, {"nf4", "fp4", "int8", "gptq4"}, false, ""},
-      {"kbit-upcast", {"on"}, {"off"}, false, ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
@@ -57,8 +52,7 @@ void refuse(const FixedOption& option, const OptionText& text) {
   if (contains(option.simulated, value)) return;
   const std::string available =
       option.available.empty() ? fmt::format("{}", fmt::join(option.simulated, ", ")) : std::string(option.available);
-  const bool known =
-      option.any_value || contains(option.waiting, value) || (option.name == "peft" && names_a_file(text.value));
+  const bool known = option.any_value || contains(option.waiting, value);
   if (known) throw_not_simulated(text, available);
   Names names = option.simulated;
   names.insert(names.end(), option.waiting.begin(), option.waiting.end());
@@ -78,7 +72,9 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "save" && text.value == "adapter") || (option == "format" && text.value == "html");
+  const bool waiting = (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
+                                             names_a_file(text.value))) ||
+                       (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 

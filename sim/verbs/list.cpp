@@ -62,6 +62,8 @@ constexpr std::array kinds = {
     Kind{"losses", "what --loss takes", [](const DataFolders&) { return names_of(loss_choices); }},
     Kind{"implementations", "what --implementation takes",
          [](const DataFolders&) { return names_of(implementation_choices); }},
+    Kind{"adapters", "what --peft takes", [](const DataFolders&) { return names_of(peft_choices); }},
+    Kind{"quantizations", "what --quantization takes", [](const DataFolders&) { return names_of(quantization_choices); }},
     Kind{"checkpointing", "what --checkpointing takes",
          [](const DataFolders&) {
            Names names = names_of(checkpointing_choices);

@@ -33,6 +33,7 @@ inline Planned plan(const std::vector<std::string>& words, Folding folding = Fol
   planned.scenario = load_scenario(planned.request, data());
   planned.request = with_runtime_defaults(planned.request, planned.scenario.topology, planned.scenario.architecture,
                                           planned.scenario.topology.assumptions);
+  planned.scenario.architecture = apply_adapter(std::move(planned.scenario.architecture), planned.request.peft);
   planned.run = make_plan(planned.request, planned.scenario.topology, planned.scenario.architecture, folding);
   return planned;
 }

@@ -25,15 +25,14 @@ class DataParallel : public Strategy {
       : architecture_(context.architecture),
         recorder_(context.recorder),
         weight_type_(weight_type(context.request.precision)),
-        has_master_(keeps_master_weights(context.request.precision)),
-        adam_(context.recorder, context.request.optimizer_impl, has_master_ ? DType::f32 : weight_type_,
+        trained_type_(type_of_trained(context.architecture, weight_type_)),
+        has_master_(keeps_master_weights(context.request.precision) && !context.architecture.adapted()),
+        adam_(context.recorder, context.request.optimizer_impl, has_master_ ? DType::f32 : trained_type_,
               element_counts(context.architecture)),
         gradients_(context.architecture.parameters.size()) {}
 
   void initialise() override {
-    for (const Parameter& parameter : architecture_.parameters) {
-      recorder_.allocate(Category::weights, parameter.numel * size_of(weight_type_), "weight");
-    }
+    for (const Parameter& parameter : architecture_.parameters) allocate_weight(recorder_, parameter, weight_type_);
     if (!has_master_) return;
     for (const Parameter& parameter : architecture_.parameters) {
       recorder_.allocate(Category::master_weights, parameter.numel * 4, "master weight");
@@ -53,8 +52,8 @@ class DataParallel : public Strategy {
   }
 
   void optimizer_step() override {
-    const double elements = static_cast<double>(architecture_.parameter_count());
-    const double gradient_bytes = elements * static_cast<double>(size_of(weight_type_));
+    const double elements = static_cast<double>(architecture_.trainable_count());
+    const double gradient_bytes = elements * static_cast<double>(size_of(trained_type_));
     std::vector<TensorId> master_gradients;
     if (has_master_) {
       for (const Parameter& parameter : architecture_.parameters) {
@@ -73,12 +72,20 @@ class DataParallel : public Strategy {
   const Architecture& architecture_;
   Recorder& recorder_;
   DType weight_type_;
+  DType trained_type_;  ///< of what is trained and of its gradients: adapters are in fp32 or follow the base, all alike
   bool boundary_ = true;
 
  private:
+  static DType type_of_trained(const Architecture& architecture, DType otherwise) {
+    const auto trained = std::find_if(architecture.parameters.begin(), architecture.parameters.end(),
+                                      [](const Parameter& parameter) { return parameter.trainable; });
+    return trained == architecture.parameters.end() ? otherwise : trained->type.value_or(otherwise);
+  }
   static std::vector<std::int64_t> element_counts(const Architecture& architecture) {
     std::vector<std::int64_t> counts;
-    for (const Parameter& parameter : architecture.parameters) counts.push_back(parameter.numel);
+    for (const Parameter& parameter : architecture.parameters) {
+      if (parameter.trainable) counts.push_back(parameter.numel);
+    }
     return counts;
   }
 
@@ -92,7 +99,9 @@ class DistributedDataParallel : public DataParallel {
   explicit DistributedDataParallel(const StrategyContext& context)
       : DataParallel(context), stream_(recorder_.stream("all-reduce")) {
     Bucket all;
-    for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) all.parameters.push_back(i);
+    for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
+      if (architecture_.parameters[i].trainable) all.parameters.push_back(i);
+    }
     buckets_.push_back(std::move(all));
   }
 
@@ -136,7 +145,7 @@ class DistributedDataParallel : public DataParallel {
   };
 
   std::int64_t gradient_bytes(std::size_t parameter) const {
-    return architecture_.parameters[parameter].numel * size_of(weight_type_);
+    return architecture_.parameters[parameter].numel * size_of(trained_type_);
   }
 
   void allocate_buckets() {

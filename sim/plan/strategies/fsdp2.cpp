@@ -43,7 +43,7 @@ class Fsdp2 : public Strategy {
     for (std::size_t u = 0; u < units_.size(); ++u) {
       for (const FsdpParameter& parameter : units_[u].shape.parameters) {
         unit_of_parameter_[parameter.id.index()] = u;
-        local_elements_[parameter.id.index()] = parameter.local;
+        if (parameter.trainable) local_elements_[parameter.id.index()] = parameter.local;
       }
     }
   }
@@ -53,11 +53,16 @@ class Fsdp2 : public Strategy {
   void initialise() override {
     for (const Unit& unit : units_) {
       for (const FsdpParameter& parameter : unit.shape.parameters) {
-        const std::int64_t bytes = parameter.shard * size_of(original_);
+        const std::int64_t bytes = stored_bytes(parameter);
         if (offload_) {
           recorder_.allocate_host(host_pool(), Category::weights, bytes, "sharded weight");
         } else {
           recorder_.allocate(Category::weights, bytes, "sharded weight");
+        }
+        // The scales hang on the parameter as plain tensors: every rank keeps all of them.
+        const Parameter& whole = architecture_.parameter(parameter.id);
+        if (whole.quantization) {
+          recorder_.allocate(Category::weights, whole.quantized().statistics, "quantization statistics");
         }
       }
     }
@@ -158,6 +163,11 @@ class Fsdp2 : public Strategy {
     bool unsharded() const { return !weights.empty(); }
   };
 
+  /// accelerate upcasts what is trained to fp32 before sharding; what is frozen stays in the type that it was loaded in.
+  DType stored_type(const FsdpParameter& parameter) const { return parameter.trainable ? original_ : compute_; }
+  std::int64_t stored_bytes(const FsdpParameter& parameter) const {
+    return parameter.shard * size_of(stored_type(parameter));
+  }
   Pool host_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
 
   // foreach_all_gather: cast the shards, copy them into their slot of the output, gather in place.
@@ -172,9 +182,12 @@ class Fsdp2 : public Strategy {
     if (offload_) {
       inputs = upload(unit);
     } else if (original_ != compute_) {
-      inputs.push_back(recorder_.allocate(Category::buffers, shard_bytes, "all-gather input", copy_in_));
-      recorder_.elementwise(static_cast<double>(shard_bytes + unit.shape.shard_elements() * size_of(original_)),
-                            "cast shards", copy_in_);
+      const std::int64_t trained = unit.shape.trained_shard_elements();
+      if (trained > 0) {
+        inputs.push_back(recorder_.allocate(Category::buffers, trained * size_of(compute_), "all-gather input", copy_in_));
+        recorder_.elementwise(static_cast<double>(trained * (size_of(compute_) + size_of(original_))), "cast shards",
+                              copy_in_);
+      }
     }
     unit.gather_output =
         recorder_.allocate(Category::buffers, shard_bytes * recorder_.world(), "all-gather output", copy_in_);
@@ -190,10 +203,10 @@ class Fsdp2 : public Strategy {
   std::vector<TensorId> upload(const Unit& unit) {
     std::vector<TensorId> inputs;
     for (const FsdpParameter& parameter : unit.shape.parameters) {
-      const std::int64_t bytes = parameter.shard * size_of(original_);
+      const std::int64_t bytes = stored_bytes(parameter);
       TensorId uploaded = recorder_.allocate(Category::buffers, bytes, "uploaded shard", copy_in_);
       recorder_.copy(Direction::to_device, static_cast<double>(bytes), pinned_, "upload shard", copy_in_);
-      if (original_ != compute_) {
+      if (stored_type(parameter) != compute_) {
         const std::int64_t cast_bytes = parameter.shard * size_of(compute_);
         inputs.push_back(recorder_.allocate(Category::buffers, cast_bytes, "all-gather input", copy_in_));
         recorder_.elementwise(static_cast<double>(bytes + cast_bytes), "cast shards", copy_in_);
@@ -239,14 +252,14 @@ class Fsdp2 : public Strategy {
     recorder_.spend(HookTimes{}.fsdp_unshard);
     TensorId previous;
     for (const FsdpParameter& parameter : unit.shape.parameters) {
-      const std::int64_t stored = parameter.shard * size_of(original_), bytes = parameter.shard * size_of(compute_);
+      const std::int64_t stored = stored_bytes(parameter), bytes = parameter.shard * size_of(compute_);
       TensorId shard;
       if (offload_) {
         shard = recorder_.allocate(Category::buffers, stored, "uploaded shard");
         recorder_.copy(Direction::to_device, static_cast<double>(stored), pinned_, "upload shard",
                        Recorder::compute_stream());
       }
-      if (original_ != compute_) {
+      if (stored_type(parameter) != compute_) {
         const TensorId uploaded = shard;
         shard = recorder_.allocate(Category::buffers, bytes, "cast shard");
         recorder_.elementwise(static_cast<double>(stored + bytes), "cast shards");
@@ -286,14 +299,14 @@ class Fsdp2 : public Strategy {
     recorder_.spend(HookTimes{}.fsdp_reduce);
     recorder_.wait(Recorder::compute_stream(), reduce_input_read_);
     recorder_.reset(reduce_input_);
-    const std::int64_t elements = unit.shape.shard_elements() * recorder_.world();
+    const std::int64_t elements = unit.shape.trained_shard_elements() * recorder_.world();
     const std::int64_t input_bytes = elements * size_of(reduce_);
     reduce_input_ = recorder_.allocate(Category::buffers, input_bytes, "reduce-scatter input");
     recorder_.elementwise(static_cast<double>(input_bytes + elements * size_of(compute_)), "chunk-cat");
     for (const TensorId gradient : unit.gradients) recorder_.release(gradient);
     unit.gradients.clear();
     recorder_.wait_stream(reduce_scatter_, Recorder::compute_stream());
-    TensorId output = recorder_.allocate(Category::gradients, unit.shape.shard_elements() * size_of(reduce_),
+    TensorId output = recorder_.allocate(Category::gradients, unit.shape.trained_shard_elements() * size_of(reduce_),
                                          "reduce-scatter output", reduce_scatter_);
     recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter",
                          reduce_scatter_);
@@ -316,7 +329,7 @@ class Fsdp2 : public Strategy {
   }
 
   TensorId cast_output(Unit& unit, TensorId output) {
-    const std::int64_t bytes = unit.shape.shard_elements() * size_of(original_);
+    const std::int64_t bytes = unit.shape.trained_shard_elements() * size_of(original_);
     const TensorId cast = recorder_.allocate(Category::gradients, bytes, "sharded grad", post_reduce_);
     recorder_.elementwise(static_cast<double>(bytes + recorder_.bytes_of(output)), "cast grad", post_reduce_);
     let_go(unit, output);
@@ -336,6 +349,7 @@ class Fsdp2 : public Strategy {
   void download(Unit& unit, TensorId output) {
     const bool accumulating = !unit.host_gradients.empty();
     for (const FsdpParameter& parameter : unit.shape.parameters) {
+      if (!parameter.trainable) continue;
       const std::int64_t bytes = parameter.shard * size_of(original_);
       const TensorId landed = recorder_.allocate_host(host_pool(), Category::gradients, bytes, "sharded grad");
       const TaskId copied =

@@ -13,6 +13,15 @@ DType weight_type(Precision precision) {
   return compute_type(precision);
 }
 
+void allocate_weight(Recorder& recorder, const Parameter& parameter, DType otherwise) {
+  if (!parameter.quantization) {
+    recorder.allocate(Category::weights, parameter.stored_bytes(otherwise), "weight");
+    return;
+  }
+  recorder.allocate(Category::weights, parameter.quantized().data, "quantized weight");
+  recorder.allocate(Category::weights, parameter.quantized().statistics, "quantization statistics");
+}
+
 DType gradient_type(Precision precision) { return weight_type(precision); }
 
 bool takes_bf16_optimizer(const Request& request) {

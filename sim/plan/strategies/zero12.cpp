@@ -1,7 +1,7 @@
 // ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; DeepSpeed 0.19.8) under their
 // options, with contiguous_gradients on.
 //
-// Every rank holds the whole model in one flat buffer a parameter group, and an fp32 master and the moments of its own
+// Every rank holds the whole model, what is trained of it in one flat buffer a parameter group, and an fp32 master and the moments of its own
 // partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned
 // slices are kept: in stage 2 during each backward, in stage 1 after the last one. With overlap_comm there are two
 // buckets and a stream for reductions, which run during backward in stage 1 too; a bucket waits for the one before it.
@@ -55,7 +55,13 @@ class Zero12 : public Strategy {
 
   void initialise() override {
     std::int64_t largest = 0;
-    for (const Parameter& parameter : architecture_.parameters) largest = std::max(largest, parameter.numel);
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (parameter.trainable) {
+        largest = std::max(largest, parameter.numel);
+      } else {
+        allocate_weight(recorder_, parameter, weight_type(request_.precision));
+      }
+    }
     for (const FlatGroup& group : groups_) {
       recorder_.allocate(Category::weights, group.padded * sizes_.weight, "flat weights");
       if (!offload_) {

@@ -54,6 +54,7 @@ class Zero3 : public Strategy {
   }
 
   void initialise() override {
+    place_frozen();
     for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
       std::int64_t elements = 0;
       for (const ParameterId p : group) elements += partition_of(p);
@@ -169,6 +170,20 @@ class Zero3 : public Strategy {
   std::int64_t padded_bytes(ParameterId p) const { return partition_of(p) * recorder_.world() * sizes_.weight; }
   Pool pinned_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
   bool gathers() const { return recorder_.world() > 1 || request_.offload.parameters; }
+
+  // Frozen parameters are partitioned one by one; quantized ones stay whole on every rank.
+  void place_frozen() {
+    for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
+      const Parameter& parameter = architecture_.parameters[i];
+      if (parameter.trainable) continue;
+      if (parameter.quantization) {
+        allocate_weight(recorder_, parameter, weight_type(request_.precision));
+      } else {
+        place(request_.offload.parameters, pinned_pool(), Category::weights, partition_of(ParameterId(i)) * sizes_.weight,
+              "weight partition");
+      }
+    }
+  }
 
   void place(bool on_host, Pool pool, Category category, std::int64_t bytes, const char* label) {
     if (on_host) {

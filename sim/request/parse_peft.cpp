@@ -1,0 +1,81 @@
+#include "sim/request/parse_peft.hpp"
+
+#include <algorithm>
+
+#include "model/core/error.hpp"
+#include "model/core/parse_units.hpp"
+#include "sim/request/choices.hpp"
+
+namespace shardsim {
+
+namespace {
+
+constexpr std::int64_t most_rank = 1 << 20;
+
+const OptionText* find(const OptionTexts& texts, std::string_view option) {
+  const auto text = texts.find(option);
+  return text == texts.end() ? nullptr : &text->second;
+}
+
+/// Says that an option belongs to other methods, unless it says what counts anyway.
+void refuse_without(bool method, const OptionText* text, std::string_view otherwise, const std::string& right) {
+  if (method || text == nullptr || text->value == otherwise) return;
+  throw InputError(text->where + " " + text->value + " has nothing to act on", "--peft", right);
+}
+
+std::int64_t parse_rank(const OptionText& text) {
+  const std::int64_t rank = parse_count(text.value, text.where);
+  if (rank < 1 || rank > most_rank) {
+    throw InputError("'" + text.value + "' is no rank", text.where, "a whole number from 1 up, such as 16");
+  }
+  return rank;
+}
+
+std::vector<std::string> parse_targets(const OptionText& text) {
+  std::vector<std::string> targets(1);
+  for (const char c : text.value) {
+    if (c == ',') {
+      targets.emplace_back();
+    } else if (c != ' ') {
+      targets.back() += c;
+    }
+  }
+  const bool gap = std::any_of(targets.begin(), targets.end(), [](const std::string& name) { return name.empty(); });
+  const bool mixed = targets.size() > 1 && std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
+  if (gap || mixed) {
+    throw InputError("'" + text.value + "' is no list of modules", text.where,
+                     "names with commas between them, such as q_proj,v_proj, or all-linear alone");
+  }
+  return targets;
+}
+
+}  // namespace
+
+Peft parse_peft(const OptionTexts& texts) {
+  Peft peft;
+  if (const OptionText* method = find(texts, "peft")) peft.kind = choose(peft_choices, "peft", *method);
+  const OptionText* rank = find(texts, "lora-rank");
+  const OptionText* targets = find(texts, "lora-targets");
+  const OptionText* quantization = find(texts, "quantization");
+  const OptionText* upcast = find(texts, "kbit-upcast");
+  refuse_without(peft.low_rank(), rank, "16", "lora or qlora");
+  refuse_without(peft.low_rank(), targets, "", "lora or qlora");
+  refuse_without(peft.quantizes(), quantization, "nf4-dq", "qlora");
+  if (peft.low_rank() && rank != nullptr) peft.rank = parse_rank(*rank);
+  if (targets != nullptr) peft.targets = parse_targets(*targets);
+  if (quantization != nullptr) peft.quantization = choose(quantization_choices, "quantization", *quantization);
+  if (upcast != nullptr) {
+    const bool on = parse_switch(*upcast);
+    refuse_without(peft.quantizes() || on, upcast, "", "qlora");
+    if (peft.quantizes()) peft.kbit_upcast = on;
+  }
+  return peft;
+}
+
+std::string targets_text(const Peft& peft) {
+  std::string text;
+  for (const std::string& target : peft.targets) text += (text.empty() ? "" : ",") + target;
+  return text;
+}
+
+}  // namespace shardsim
