@@ -181,6 +181,21 @@ TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double
   return add(bytes, path.latency, pinned ? 0 : path.bandwidth * pageable_copy_fraction, path.uses, 1);
 }
 
+TransferId Cluster::rendezvous(std::size_t sequence) {
+  if (rendezvous_.size() <= sequence) rendezvous_.resize(sequence + 1);
+  TransferId& meeting = rendezvous_[sequence];
+  if (!meeting.valid()) meeting = add(0, Time{}, 0, {}, 2);
+  return meeting;
+}
+
+TransferId Cluster::peer_copy(DeviceId from, DeviceId to, double bytes) {
+  const std::vector<LinkUse> route = topology_.device_to_device(from, to);
+  std::vector<ClassUse> uses;
+  for (const LinkUse& use : route) uses.push_back({fold_.class_of_link[use.link.index()], use.share});
+  const Path path = add_route(uses, route);
+  return add(bytes, path.latency, 0, path.uses, 1);
+}
+
 bool Cluster::has_storage(DeviceClassId device_class) const { return device_class.index() < storage_read_.size(); }
 
 TransferId Cluster::storage(DeviceClassId device_class, StorageAccess access, double bytes) {

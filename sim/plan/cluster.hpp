@@ -46,6 +46,10 @@ class Cluster {
                         double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
+  /// The `sequence`-th meeting of two programs; made by the first that reaches it. Moves nothing.
+  TransferId rendezvous(std::size_t sequence);
+  /// Alone, between two devices; both are classes of their own.
+  TransferId peer_copy(DeviceId from, DeviceId to, double bytes);
   /// True where the class's host has drives.
   bool has_storage(DeviceClassId device_class) const;
   /// Every member reads from or writes to its host's drives at once. The host must have some.
@@ -95,6 +99,7 @@ class Cluster {
   std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
   std::vector<std::int64_t> ranks_;                      ///< likewise
   std::array<Meetings, 2> meetings_;                     ///< by Group
+  std::vector<TransferId> rendezvous_;
 };
 
 }  // namespace shardsim

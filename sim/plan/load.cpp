@@ -183,7 +183,7 @@ class Loader {
   std::int64_t element_;  ///< bytes of one in the checkpoint
 };
 
-enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp };
+enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp, device_map };
 
 LoadPath path_of(StrategyKind kind) {
   switch (kind) {
@@ -195,6 +195,8 @@ LoadPath path_of(StrategyKind kind) {
       return LoadPath::zero12;
     case StrategyKind::zero3:
       return LoadPath::zero3;
+    case StrategyKind::device_map:
+      return LoadPath::device_map;
     default:
       return LoadPath::fsdp;
   }
@@ -217,6 +219,9 @@ void record_load(const StrategyContext& context, Strategy& strategy) {
     case LoadPath::fsdp:
       loader.fsdp();
       break;
+    case LoadPath::device_map:
+      strategy.initialise();
+      break;
   }
   context.recorder.empty_cache();
 }
@@ -232,6 +237,8 @@ std::string describe_load(const Request& request) {
     case LoadPath::zero3:
       return "the model is loaded under zero.Init: each module is partitioned as it is made, and checkpoint files are "
              "mapped, which takes page cache but no memory of a rank; without it every rank holds the whole model";
+    case LoadPath::device_map:
+      return "each tensor is read from its mapped file straight onto its device";
     case LoadPath::fsdp:
       break;
   }

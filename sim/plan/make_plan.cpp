@@ -96,7 +96,8 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   const ProcessGroups groups = process_groups(topology, shards_within_nodes(request.kind));
   const std::vector<std::uint64_t> roles = roles_of(request, architecture, groups.shard, plan);
   const std::array rings{groups.shard.all_rings(), groups.replicate.all_rings()};
-  run.fold = folding == Folding::on ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
+  const bool folds = folding == Folding::on && request.kind != StrategyKind::device_map;
+  run.fold = folds ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);
   const Fold& fold = run.fold;
   Cluster cluster(topology, fold, groups, plan);
   const Graph graph = build_graph(architecture, graph_options(request));

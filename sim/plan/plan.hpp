@@ -48,6 +48,7 @@ enum class TaskKind : std::uint8_t {
   collective,  ///< a transfer that starts when every participant has reached it
   cpu,         ///< work of the host's cores (CPU optimizer): a transfer over DRAM, with a rate limit, and/or a duration
   storage_io,  ///< between host memory and drives: a transfer
+  rendezvous,  ///< waits for the other programs that take part in its transfer, which moves nothing
 };
 
 /// One piece of work on a stream. It starts when the host thread has issued it, the stream's previous task and all

@@ -51,22 +51,27 @@ LabelId Recorder::label(std::string_view text) {
 }
 
 TensorId Recorder::allocate(Category category, std::int64_t bytes, std::string_view text, StreamId stream) {
-  program_.tensors.push_back({Pool::device, category, stream, bytes, label(text), layer_});
-  const TensorId id(program_.tensors.size() - 1);
-  program_.instructions.push_back({Instruction::Kind::allocate, static_cast<std::uint32_t>(id.index())});
-  return id;
+  return add_tensor({Pool::device, category, stream, bytes, label(text), layer_});
 }
 
 TensorId Recorder::allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view text) {
   SHARDSIM_CHECK(pool != Pool::device, "device memory belongs to a stream");
-  program_.tensors.push_back({pool, category, StreamId(0), bytes, label(text), layer_});
+  return add_tensor({pool, category, StreamId(0), bytes, label(text), layer_});
+}
+
+TensorId Recorder::add_tensor(const Tensor& tensor) {
+  program_.tensors.push_back(tensor);
+  foreign_.push_back(muted_);
   const TensorId id(program_.tensors.size() - 1);
-  program_.instructions.push_back({Instruction::Kind::allocate, static_cast<std::uint32_t>(id.index())});
+  if (!muted_) {
+    program_.instructions.push_back({Instruction::Kind::allocate, static_cast<std::uint32_t>(id.index())});
+  }
   return id;
 }
 
 void Recorder::release(TensorId tensor) {
   SHARDSIM_CHECK(tensor.valid(), "only what was allocated can be freed");
+  if (foreign_[tensor.index()]) return;
   program_.instructions.push_back({Instruction::Kind::release, static_cast<std::uint32_t>(tensor.index())});
 }
 
@@ -90,6 +95,7 @@ std::vector<TensorId> Recorder::live(Category category) const {
 }
 
 TaskId Recorder::launch(Task task) {
+  if (muted_) return {};
   task.phase = phase_;
   task.step = step_;
   task.layer = layer_;
@@ -148,6 +154,28 @@ void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_v
   task.label = label(text);
   task.transfer = cluster_.collective(group, device_class_, communicated.collectives++, kind, total_bytes);
   communicated.last = launch(task);
+}
+
+void Recorder::forget_communicator() {
+  if (world() > 1) program_.outside_bytes -= device_.spec.nccl_memory.value();
+}
+
+void Recorder::rendezvous(std::size_t sequence, StreamId stream) {
+  Task task;
+  task.kind = TaskKind::rendezvous;
+  task.stream = stream;
+  task.label = label("meet");
+  task.transfer = cluster_.rendezvous(sequence);
+  launch(task);
+}
+
+TaskId Recorder::peer_copy(DeviceId from, double bytes, std::string_view text, StreamId stream) {
+  Task task;
+  task.kind = TaskKind::copy;
+  task.stream = stream;
+  task.label = label(text);
+  task.transfer = cluster_.peer_copy(from, DeviceId(static_cast<std::size_t>(rank())), bytes);
+  return launch(task);
 }
 
 void Recorder::barrier() {

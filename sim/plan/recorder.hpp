@@ -62,6 +62,14 @@ class Recorder {
   /// streams. One rank: no task, as NCCL does nothing.
   void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream,
                   Group group = Group::shard);
+  /// While muted, nothing is recorded: what another program of the same host thread does. Tensors allocated then are not
+  /// this program's, and their release is not either.
+  void mute(bool muted) { muted_ = muted; }
+  /// This program's process has no communicator.
+  void forget_communicator();
+  /// The `sequence`-th meeting with the other program that takes part in it.
+  void rendezvous(std::size_t sequence, StreamId stream);
+  TaskId peer_copy(DeviceId from, double bytes, std::string_view label, StreamId stream);
   /// All ranks wait here for each other, their devices idle.
   void barrier();
   bool has_storage() const { return cluster_.has_storage(device_class_); }
@@ -98,6 +106,7 @@ class Recorder {
 
  private:
   TaskId launch(Task task);
+  TensorId add_tensor(const Tensor& tensor);
 
   Cluster& cluster_;
   DeviceClassId device_class_;
@@ -118,6 +127,8 @@ class Recorder {
   std::uint16_t step_ = 0;
   std::int32_t layer_ = -1;
   double flops_ = 0;
+  bool muted_ = false;
+  std::vector<bool> foreign_;  ///< by tensor: allocated while muted
 };
 
 }  // namespace shardsim

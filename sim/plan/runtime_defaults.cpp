@@ -1,10 +1,12 @@
 #include "sim/plan/runtime_defaults.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/device_map.hpp"
 #include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
@@ -164,6 +166,15 @@ void check_size(const Request& request, const Architecture& architecture) {
                    "--micro-batch, --seq-len", "fewer tokens on a device at once");
 }
 
+void describe_device_map(const Request& request, const Topology& topology, const Architecture& architecture,
+                         std::vector<std::string>& assumptions) {
+  const DeviceMap map = map_devices(request, topology, architecture);
+  std::vector<std::int64_t> layers(topology.devices.size());
+  for (const ModuleId layer : architecture.layer_modules()) ++layers[static_cast<std::size_t>(map.device[layer.index()])];
+  assumptions.push_back(
+      fmt::format("device_map=\"auto\" puts {} decoder layers on the GPUs, in order", fmt::join(layers, " + ")));
+}
+
 bool is_whole(const Request& request) {
   return request.kind == StrategyKind::single || request.kind == StrategyKind::ddp;
 }
@@ -194,6 +205,10 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   if (is_fsdp1(request.kind)) {
     throw InputError("adapters under FSDP1, whose flat parameters mix frozen and trained ones, are not simulated yet",
                      "--peft, --strategy " + request.strategy, "fsdp, fsdp-grad-op or hsdp, or --peft none");
+  }
+  if (request.kind == StrategyKind::device_map) {
+    throw InputError("adapters under a device map are not simulated yet", "--peft, --strategy device-map",
+                     "single, ddp or fsdp, or --peft none");
   }
   if (request.offload.on_nvme()) {
     throw InputError("adapters over a base on drives are not simulated yet", "--peft, --strategy " + request.strategy,
@@ -262,6 +277,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
+  if (request.kind == StrategyKind::device_map) describe_device_map(request, topology, architecture, assumptions);
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {
     Bytes drives;
@@ -277,7 +293,8 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   }
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
-  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp) &&
+  if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||
+       request.kind == StrategyKind::device_map) &&
       keeps_master_weights(request.precision) && !request.peft.any()) {
     assumptions.push_back(
         "16-bit weights beside an fp32 copy that the optimizer updates; the step casts all gradients to fp32 at once");

@@ -219,6 +219,9 @@ void check_save(const Request& request) {
   const auto refuse = [](const char* what, const char* option, const char* right) {
     throw InputError(what, std::string("--save ") + option, right);
   };
+  if (request.kind == StrategyKind::device_map) {
+    throw InputError("--save is not simulated yet for device-map", "", "");
+  }
   const Runtime runtime = runtime_of(request.kind);
   if (request.save == SaveKind::adapter && !request.peft.any()) {
     refuse("there is no adapter to save", "adapter", "--peft beside it, or full");

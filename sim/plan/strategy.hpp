@@ -59,6 +59,9 @@ class Strategy {
 std::uint64_t rank_role(const Request& request, const Architecture& architecture, std::int64_t rank,
                         std::int64_t world);
 
+/// Ranks that each work on tokens of their own: all, but for the one process of a device map.
+std::int64_t data_parallel_ranks(const Request& request, std::int64_t world);
+
 /// Throws InputError when the strategy makes no sense on `world` ranks over `nodes` nodes.
 void check_strategy(const Request& request, std::int64_t world, std::int64_t nodes);
 

@@ -50,6 +50,11 @@ bool is_bound_by_cores(const Plan& plan, const Program& program) {
   return false;
 }
 
+bool takes_turns(const Program& program) {
+  return std::any_of(program.tasks.begin(), program.tasks.end(),
+                     [](const Task& task) { return task.kind == TaskKind::rendezvous; });
+}
+
 bool runs_on_cpu(const Program& program) {
   return std::any_of(program.tasks.begin(), program.tasks.end(),
                      [](const Task& task) { return task.kind == TaskKind::cpu && task.phase == Phase::optimizer; });
@@ -102,6 +107,11 @@ Bottleneck find_bottleneck(const Plan& plan, const Program& program, const Outco
     }
   });
   consider(parts.idle, [&] {
+    if (takes_turns(program)) {
+      found.resource = "other devices";
+      found.why = "the devices work in turn, each on its own layers";
+      return;
+    }
     found.resource = "host launch";
     found.why = "the GPU waits for the host thread to launch work, or for a synchronisation";
   });

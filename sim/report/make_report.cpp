@@ -8,9 +8,10 @@
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
 #include "sim/plan/strategies/strategies.hpp"
+#include "sim/plan/strategy.hpp"
 #include "sim/report/bottleneck.hpp"
-#include "sim/report/run.hpp"
 #include "sim/report/phases.hpp"
+#include "sim/report/run.hpp"
 
 namespace shardsim {
 namespace {
@@ -181,7 +182,7 @@ void add_step(Report& report, const Topology& topology, const PlannedRun& run, c
   step.model_flops = report.model.flops_per_token * static_cast<double>(step.tokens);
   if (step.time_s <= 0) return;
   step.tokens_per_s = static_cast<double>(step.tokens) / step.time_s;
-  step.tokens_per_s_per_gpu = step.tokens_per_s / static_cast<double>(report.ranks);
+  step.tokens_per_s_per_gpu = step.tokens_per_s / static_cast<double>(topology.devices.size());
   double peak = 0;
   for (const Device& device : topology.devices) {
     peak += matmul_peak(device.spec, compute_type(request.precision)).flops_per_second;
@@ -212,7 +213,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.topology_name = topology.name;
   report.device_name = topology.devices.front().spec.name;
   report.nodes = static_cast<std::int64_t>(topology.hosts.size());
-  report.ranks = static_cast<std::int64_t>(topology.devices.size());
+  report.ranks = data_parallel_ranks(request, static_cast<std::int64_t>(topology.devices.size()));
   report.model = {architecture.name, architecture.parameter_count(), architecture.trainable_count(),
                   architecture.dims.layers, model_flops_per_token(architecture, request.seq_len)};
   report.states_bytes_per_parameter = states_bytes(request, architecture);

@@ -19,6 +19,7 @@ Part part_of(const Task& task) {
     case TaskKind::cpu:
       return task.phase == Phase::optimizer ? optimizer : transfer;
     case TaskKind::compute:
+    case TaskKind::rendezvous:
       break;
   }
   if (task.phase == Phase::optimizer) return optimizer;
@@ -37,6 +38,7 @@ StepParts split_step(const Program& program, const ProgramOutcome& outcome, Time
   const Time end = begin + length;
   std::vector<Edge> edges;
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+    if (program.tasks[i].kind == TaskKind::rendezvous) continue;  // waiting for others is idleness
     const Time from = std::max(outcome.spans[i].start, begin);
     const Time to = std::min(outcome.spans[i].end, end);
     if (from >= to) continue;

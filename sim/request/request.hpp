@@ -29,6 +29,7 @@ enum class StrategyKind : std::uint8_t {
   fsdp1,
   fsdp1_grad_op,
   fsdp1_hsdp,
+  device_map,
 };
 /// torch.distributed.fsdp.fully_shard.
 constexpr bool is_fsdp2(StrategyKind kind) {

@@ -27,6 +27,7 @@ constexpr std::array bases = {
     Base{"zero3", StrategyKind::zero3, "DeepSpeed: optimizer states, gradients and parameters are sharded"},
     Base{"fsdp", StrategyKind::fsdp, "FSDP2: everything is sharded; parameters are freed after each forward"},
     Base{"fsdp-grad-op", StrategyKind::fsdp_grad_op, "FSDP2: everything is sharded; parameters stay until backward"},
+    Base{"device-map", StrategyKind::device_map, "one process, its layers spread over the GPUs, which work in turn"},
     Base{"hsdp", StrategyKind::hsdp, "FSDP2: everything is sharded within each node and replicated over the nodes"},
     Base{"fsdp1", StrategyKind::fsdp1,
          "FSDP1: flat parameters, everything sharded; parameters are freed after each forward"},
@@ -34,7 +35,6 @@ constexpr std::array bases = {
     Base{"fsdp1-hsdp", StrategyKind::fsdp1_hsdp,
          "FSDP1: HYBRID_SHARD; sharded within each node, replicated over the nodes"},
 };
-constexpr std::array waiting_bases = {"device-map"};
 
 enum class Suffix { none, offload, offload_optimizer, offload_param, nvme, nvme_optimizer, nvme_param };
 // The longest first: "-offload" ends no other, but "-offload-param" must not be read as a base "...-offload".
@@ -61,6 +61,7 @@ bool is_nvme(Suffix suffix) {
 std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return "";
   if (kind == StrategyKind::single || kind == StrategyKind::ddp) return "it keeps every state on the device";
+  if (kind == StrategyKind::device_map) return "accelerate computes with offloaded weights, but does not train them";
   const bool stage1or2 = kind == StrategyKind::zero1 || kind == StrategyKind::zero2;
   if (stage1or2 && is_nvme(suffix)) {
     return "DeepSpeed offloads to drives under ZeRO-3 only; stages 1 and 2 put the optimizer into CPU memory all the "
@@ -95,9 +96,6 @@ StrategyChoice parse_strategy(const OptionText& text) {
   const auto parts = split(text.value);
   const std::string_view name = parts.first;
   const Suffix suffix = parts.second;
-  if (std::find(waiting_bases.begin(), waiting_bases.end(), name) != waiting_bases.end()) {
-    throw_not_simulated(text, fmt::format("{}", fmt::join(strategy_names(), ", ")));
-  }
   const auto base = std::find_if(bases.begin(), bases.end(), [&](const Base& b) { return b.name == name; });
   if (base == bases.end()) throw_unknown_name("strategy", text.value, text.where, strategy_names());
   if (const std::string_view reason = reason_against(base->kind, suffix); !reason.empty()) {

@@ -33,6 +33,7 @@ const std::vector<Expected> names = {
     {"zero3-nvme", StrategyKind::zero3, true, true},
     {"zero3-nvme-optimizer", StrategyKind::zero3, true, false},
     {"zero3-nvme-param", StrategyKind::zero3, true, true},
+    {"device-map", StrategyKind::device_map, false, false},
     {"fsdp", StrategyKind::fsdp, false, false},
     {"fsdp-offload", StrategyKind::fsdp, true, true},
     {"fsdp-offload-param", StrategyKind::fsdp, true, true},

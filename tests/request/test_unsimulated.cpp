@@ -21,7 +21,6 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--format", {"html"}},
       {"--trace", {"t.json"}},
       {"--memory-snapshot", {"m.pickle"}},
-      {"--strategy", {"device-map", "device-map-offload"}},
       {"--topology", {"@topo.txt", "@lstopo.xml"}}};
   for (const auto& [option, values] : waiting) {
     for (const std::string& value : values) {

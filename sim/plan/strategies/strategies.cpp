@@ -44,6 +44,8 @@ std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
     case StrategyKind::fsdp_grad_op:
     case StrategyKind::hsdp:
       return make_fsdp2(context);
+    case StrategyKind::device_map:
+      return make_device_map(context);
     case StrategyKind::fsdp1:
     case StrategyKind::fsdp1_grad_op:
     case StrategyKind::fsdp1_hsdp:
@@ -62,9 +64,15 @@ std::uint64_t rank_role(const Request& request, const Architecture& architecture
     case StrategyKind::fsdp_grad_op:
     case StrategyKind::hsdp:
       return fsdp_role(architecture, rank, world);
+    case StrategyKind::device_map:
+      return static_cast<std::uint64_t>(rank);
     default:
       return 0;
   }
+}
+
+std::int64_t data_parallel_ranks(const Request& request, std::int64_t world) {
+  return request.kind == StrategyKind::device_map ? 1 : world;
 }
 
 void check_strategy(const Request& request, std::int64_t world, std::int64_t nodes) {

@@ -12,6 +12,7 @@ std::unique_ptr<Strategy> make_ddp(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero12(const StrategyContext& context);
 std::unique_ptr<Strategy> make_bf16_optimizer(const StrategyContext& context);
 std::unique_ptr<Strategy> make_zero3(const StrategyContext& context);
+std::unique_ptr<Strategy> make_device_map(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp2(const StrategyContext& context);
 std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context);
 
