@@ -100,7 +100,8 @@ std::vector<OptimizedTensor> optimized_parameters(const Architecture& architectu
   }
   std::vector<OptimizedTensor> trained;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (architecture.parameters[i].trainable) trained.push_back(std::move(tensors[i]));
+    const Parameter& parameter = architecture.parameters[i];
+    if (parameter.trainable && parameter.numel > 0) trained.push_back(std::move(tensors[i]));
   }
   return trained;
 }

@@ -45,7 +45,8 @@ struct OptimizedTensor {
   std::int64_t bytes() const { return numel() * size_of(type); }
 };
 
-/// Every trained parameter of the architecture as a tensor of `type`, in registration order.
+/// Every trained parameter of the architecture as a tensor of `type`, in registration order; empty ones (they lie on
+/// another device of a device map) are left out.
 std::vector<OptimizedTensor> optimized_parameters(const Architecture& architecture, DType type);
 /// A flat partition of many parameters: one dimension, and nothing left that tells an embedding from a norm.
 OptimizedTensor flat_partition(std::int64_t elements, DType type);
