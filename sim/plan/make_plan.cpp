@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/plan/adapter_defaults.hpp"
 #include "sim/plan/autograd.hpp"
 #include "sim/plan/load.hpp"
 #include "sim/plan/runtime_defaults.hpp"
