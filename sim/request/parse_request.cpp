@@ -129,6 +129,7 @@ void set_checkpointing(const OptionText& text, Request& request) {
 void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "precision", precision_choices, request.precision);
   set_choice(texts, "reduce-dtype", reduce_dtype_choices, request.reduce_dtype);
+  set_choice(texts, "optimizer", optimizer_choices, request.optimizer);
   where_given(texts, "checkpointing", [&](const OptionText& text) { set_checkpointing(text, request); });
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);

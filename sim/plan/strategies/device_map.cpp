@@ -29,6 +29,7 @@ Architecture part_on(const Architecture& architecture, const DeviceMap& map, std
   for (std::size_t p = 0; p < here.size(); ++p) {
     if (here[p]) continue;
     part.parameters[p].numel = 0;
+    part.parameters[p].shape = {1, 0};
     part.parameters[p].quantization.reset();
   }
   return part;
