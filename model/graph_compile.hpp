@@ -5,7 +5,7 @@
 
 namespace shardsim::graph {
 
-/// Rewrites the layers of a graph as if each were compiled by itself, as torchtitan does. By torch's min-cut
+/// Rewrites the layers of a graph as if each were compiled by itself, as torchtitan does. Equal operators are one. By torch's min-cut
 /// partitioner (torch/_functorch/partitioners.py, checked against it in tests/model/graph_compiled_test.cpp): what a
 /// product or an attention kernel saves stays saved; of what other operators save, a value that they can rebuild from
 /// fewer saved bytes is rebuilt in backward. By Inductor's scheduler, simplified: operators between products that read

@@ -140,6 +140,14 @@ void warn_of_unplanned(Request& request) {
        "data_types.grad_accum_dtype is not simulated: gradients accumulate in their own type");
 }
 
+// torch/distributed/fsdp/_runtime_utils.py, _offload_grad: a copy, not a sum.
+void warn_of_lost_gradients(Request& request) {
+  if (!is_fsdp1(request.kind) || !request.offload.any() || request.grad_accum == 1) return;
+  request.warnings.emplace_back(
+      "FSDP1 with CPU offload does not accumulate: each micro-step's gradient overwrites the one before in CPU memory, "
+      "and the optimizer sees the last alone");
+}
+
 void check_launch(const Request& request, const Topology& topology) {
   const auto check = [&](const std::optional<std::int64_t>& said, std::size_t there, std::string_view key,
                          std::string_view what) {
@@ -196,6 +204,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
         fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
   warn_of_unplanned(request);
+  warn_of_lost_gradients(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);

@@ -180,9 +180,14 @@ class Fsdp1 : public Strategy {
     unit_of_module_.assign(architecture_.modules.size(), no_unit);
     unit_of_parameter_.assign(architecture_.parameters.size(), no_unit);
     for (const FlatUnit& shape : flat_units(architecture_, recorder_.world())) {
-      const bool ends_last = units_.empty() || (!shape.trained && !takes_gradient(context.graph, shape.module));
-      units_.push_back({shape.elements, shape.shard, shape.trained ? original_ : compute_, shape.trained, shape.nested,
-                        ends_last});
+      const bool is_root = units_.empty();
+      Unit& unit = units_.emplace_back();
+      unit.elements = shape.elements;
+      unit.shard = shape.shard;
+      unit.stored = shape.trained ? original_ : compute_;
+      unit.trained = shape.trained;
+      unit.nested = shape.nested;
+      unit.ends_last = is_root || (!shape.trained && !takes_gradient(context.graph, shape.module));
       unit_of_module_[shape.module.index()] = units_.size() - 1;
       for (const ParameterId id : shape.parameters) unit_of_parameter_[id.index()] = units_.size() - 1;
     }

@@ -179,7 +179,7 @@ class Zero3 : public Strategy {
       if (parameter.trainable) continue;
       if (parameter.quantization) {
         allocate_weight(recorder_, parameter, weight_type(request_.precision));
-      } else {
+      } else if (!parameter_swap_) {
         place(request_.offload.parameters, pinned_pool(), Category::weights, partition_of(ParameterId(i)) * sizes_.weight,
               "weight partition");
       }
