@@ -239,11 +239,12 @@ class LayerCompiler {
   std::map<std::size_t, std::vector<std::size_t>> groups_;
 };
 
-/// fx's common subexpression elimination: of operators that compute the same from the same values, the first alone stays.
-/// What adapters cast for each projection anew is such.
+/// fx's common subexpression elimination: of operators that compute the same from the same values, the first alone
+/// stays. What adapters cast for each projection anew is such.
 class EqualOperators {
  public:
-  explicit EqualOperators(Graph& graph) : graph_(graph), kept_(graph.values.size()), last_drop_(graph.values.size(), 0) {
+  explicit EqualOperators(Graph& graph)
+      : graph_(graph), kept_(graph.values.size()), last_drop_(graph.values.size(), 0) {
     for (std::size_t v = 0; v < kept_.size(); ++v) kept_[v] = ValueId(v);
   }
 
@@ -318,9 +319,8 @@ void compile_layers(Graph& graph, const Architecture& architecture) {
   for (const Operator& op : graph.operators) {
     for (const ValueId input : op.inputs) ++readers[input.index()];
   }
-  for_each_layer(graph, architecture, [&](std::size_t begin, std::size_t end) {
-    LayerCompiler(graph, begin, end, readers).run();
-  });
+  for_each_layer(graph, architecture,
+                 [&](std::size_t begin, std::size_t end) { LayerCompiler(graph, begin, end, readers).run(); });
 }
 
 }  // namespace shardsim::graph

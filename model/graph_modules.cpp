@@ -48,8 +48,8 @@ void GraphBuilder::drop_cast_weights() {
 
 // Dynamic scaling to fp8, once a tensor and product: a pass for the largest magnitude and a pass that casts (assumed:
 // tensorwise scaling, nothing shared between products, and the 16-bit input kept for backward). torchao's Float8Linear
-// is one function that keeps its input and computes both gradients whatever is frozen (torchao/float8/float8_linear.py);
-// the gradient of a frozen weight goes at once.
+// is one function that keeps its input and computes both gradients whatever is frozen
+// (torchao/float8/float8_linear.py); the gradient of a frozen weight goes at once.
 void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y) {
   constexpr double bytes_per_element = 2 + 2 + 1;
   op.forward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x + w)));

@@ -88,7 +88,8 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   peft.kbit_upcast = peft.quantizes() && peft.kbit_upcast.value_or(upcasts);
   if (whole && mixed) {
     assumptions.emplace_back(
-        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make of "
+        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make "
+        "of "
         "mixed precision; adapters in 16 bits without autocast: --precision bf16");
   } else if (mixed) {
     assumptions.emplace_back(

@@ -401,7 +401,8 @@ void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parame
     held = {gradient, 1, is_product(op.weight_backward)};
   } else {
     const std::int64_t bytes = recorder_.bytes_of(gradient);
-    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad of " + place_of(op)) : held.storage;
+    const TensorId sum =
+        held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad of " + place_of(op)) : held.storage;
     recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
     if (held.is_view) recorder_.release(held.storage);
     recorder_.release(gradient);

@@ -18,7 +18,8 @@ bool has_shape_of_router(const Module& module, const Dimensions& dims) {
 
 /// A layer's experts, whose products are run together: their router comes first.
 bool holds_experts(const Architecture& architecture, const Module& module) {
-  return !module.children.empty() && has_shape_of_router(architecture.module(module.children.front()), architecture.dims);
+  return !module.children.empty() &&
+         has_shape_of_router(architecture.module(module.children.front()), architecture.dims);
 }
 
 Product product_of(const Operator& op, const Architecture& architecture) {

@@ -81,8 +81,8 @@ class ParameterSwap {
   std::int64_t weight_bytes_;
   const Architecture& architecture_;
   std::vector<std::vector<ParameterId>> sub_groups_;
-  std::int64_t pinned_elements_ = 0;  ///< of the flat buffer for what stays in host memory
-  std::int64_t small_bytes_ = 0;      ///< of partitions that are too small to be swapped
+  std::int64_t pinned_elements_ = 0;        ///< of the flat buffer for what stays in host memory
+  std::int64_t small_bytes_ = 0;            ///< of partitions that are too small to be swapped
   std::vector<std::int64_t> small_frozen_;  ///< bytes of frozen partitions that are, each pinned by itself
   StreamId read_, write_;
   std::vector<bool> on_drives_;

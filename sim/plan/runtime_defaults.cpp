@@ -10,8 +10,8 @@
 #include "sim/plan/device_map.hpp"
 #include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
-#include "sim/plan/save.hpp"
 #include "sim/plan/optimizer_rules.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -179,7 +179,8 @@ void describe_device_map(const Request& request, const Topology& topology, const
                          std::vector<std::string>& assumptions) {
   const DeviceMap map = map_devices(request, topology, apply_adapter(architecture, request.peft));
   std::vector<std::int64_t> layers(topology.devices.size());
-  for (const ModuleId layer : architecture.layer_modules()) ++layers[static_cast<std::size_t>(map.device[layer.index()])];
+  for (const ModuleId layer : architecture.layer_modules())
+    ++layers[static_cast<std::size_t>(map.device[layer.index()])];
   assumptions.push_back(
       fmt::format("device_map=\"auto\" puts {} decoder layers on the GPUs, in order", fmt::join(layers, " + ")));
 }

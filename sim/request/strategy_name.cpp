@@ -63,7 +63,8 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   if (kind == StrategyKind::single || kind == StrategyKind::ddp) return "it keeps every state on the device";
   if (kind == StrategyKind::device_map) return "accelerate computes with offloaded weights, but does not train them";
   const bool stage1or2 = kind == StrategyKind::zero1 || kind == StrategyKind::zero2;
-  if (stage1or2 && (suffix == Suffix::offload_param || suffix == Suffix::nvme_param)) return "DeepSpeed offloads parameters under ZeRO-3 only";
+  if (stage1or2 && (suffix == Suffix::offload_param || suffix == Suffix::nvme_param))
+    return "DeepSpeed offloads parameters under ZeRO-3 only";
   if (is_fsdp(kind) && suffix == Suffix::offload_optimizer) {
     return "FSDP offloads parameters, gradients and optimizer together";
   }
@@ -105,7 +106,8 @@ StrategyChoice parse_strategy(const OptionText& text) {
   StrategyChoice choice{base->kind, offload_of(base->kind, suffix), ""};
   if (is_nvme(suffix) && !choice.offload.on_nvme()) {
     choice.warning = fmt::format(
-        "{}: DeepSpeed takes nvme under stage {} and keeps the optimizer in CPU memory all the same; only stage 3 swaps "
+        "{}: DeepSpeed takes nvme under stage {} and keeps the optimizer in CPU memory all the same; only stage 3 "
+        "swaps "
         "to drives",
         text.value, base->kind == StrategyKind::zero1 ? 1 : 2);
   }

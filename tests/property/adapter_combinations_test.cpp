@@ -31,10 +31,12 @@ struct Place {
   std::string strategy, machine;
 };
 const std::vector<Place> places = {
-    {"single", "1xA100"},     {"ddp", "2xA100"},        {"zero1", "2xA100"},         {"zero2-offload", "2xA100"},
-    {"zero3", "2xA100"},      {"fsdp", "2xA100"},       {"fsdp-offload", "2xA100"},  {"fsdp-grad-op", "2xA100"},
-    {"hsdp", "2x2xA100"},     {"fsdp1", "2xA100"},      {"fsdp1-grad-op", "2xA100"}, {"fsdp1-offload", "2xA100"},
-    {"fsdp1-hsdp", "2x2xA100"}, {"device-map", "2xA100"}, {"zero3-nvme-optimizer", "dgx-a100"}, {"zero3-nvme", "dgx-a100"},
+    {"single", "1xA100"},        {"ddp", "2xA100"},           {"zero1", "2xA100"},
+    {"zero2-offload", "2xA100"}, {"zero3", "2xA100"},         {"fsdp", "2xA100"},
+    {"fsdp-offload", "2xA100"},  {"fsdp-grad-op", "2xA100"},  {"hsdp", "2x2xA100"},
+    {"fsdp1", "2xA100"},         {"fsdp1-grad-op", "2xA100"}, {"fsdp1-offload", "2xA100"},
+    {"fsdp1-hsdp", "2x2xA100"},  {"device-map", "2xA100"},    {"zero3-nvme-optimizer", "dgx-a100"},
+    {"zero3-nvme", "dgx-a100"},
 };
 
 bool works(const Place& place, const Way& way, const std::string& peft) {
@@ -99,7 +101,8 @@ TEST_CASE("adapters beside any way of running a step: fewer states than full tra
         // ZeRO-Offload makes its accumulation buffers in the first step, DDP rebuilds its buckets in the second.
         for (const Category category : {Category::activations, Category::logits, Category::workspace}) {
           CHECK(seen.after_first.count(category) == seen.after_second.count(category));
-          if (seen.after_first.count(category) != 0) CHECK(seen.after_first.at(category) == seen.after_second.at(category));
+          if (seen.after_first.count(category) != 0)
+            CHECK(seen.after_first.at(category) == seen.after_second.at(category));
         }
         CHECK(seen.states() == [&] {
           std::int64_t sum = 0;
@@ -224,8 +227,8 @@ TEST_CASE("frozen partitions on drives are read, and never written") {
 }
 
 TEST_CASE("BF16_Optimizer keeps fp32 gradients of adapters alone") {
-  Request request = test::request({"--topology", "2xA100", "--strategy", "zero1", "--model", "smollm2-135m", "--seq-len",
-                                   "256", "--peft", "lora"});
+  Request request = test::request(
+      {"--topology", "2xA100", "--strategy", "zero1", "--model", "smollm2-135m", "--seq-len", "256", "--peft", "lora"});
   request.zero.grad_accum_type = DType::f32;
   const Report report = simulate(request, test::data());
   std::int64_t gradients = 0;

@@ -1,6 +1,6 @@
 // FSDP1: torch.distributed.fsdp.FullyShardedDataParallel (torch/distributed/fsdp/_runtime_utils.py, _flat_param.py,
-// _limiter_utils.py, at 2.13), wrapped as accelerate wraps: each decoder layer one FlatParameter, the root the rest; beside
-// frozen ones each trained matrix.
+// _limiter_utils.py, at 2.13), wrapped as accelerate wraps: each decoder layer one FlatParameter, the root the rest;
+// beside frozen ones each trained matrix.
 //
 // Streams: compute; "pre-unshard" casts or uploads shards, "unshard" gathers, "post-backward" reduces, and under hybrid
 // sharding "all-reduce" reduces once more. A FlatParameter is all parameters of its unit end to end, padded to the size
@@ -168,7 +168,7 @@ class Fsdp1 : public Strategy {
     bool trained = true;
     bool nested = false;     ///< inside of a decoder layer's unit
     bool ends_last = false;  ///< no hook of autograd marks the end of its backward
-    TensorId weights;           ///< the gathered FlatParameter
+    TensorId weights;        ///< the gathered FlatParameter
     bool prefetched = false;
     bool waits_for_backward = false;
     std::vector<TensorId> gradients;  ///< of the views, from autograd
@@ -238,8 +238,7 @@ class Fsdp1 : public Strategy {
     const std::int64_t bytes = unit.shard * size_of(compute_);
     TensorId uploaded;
     TensorId input;
-    if (casts)
-      input = recorder_.allocate(Category::buffers, bytes, "mixed-precision shard", pre_unshard_);
+    if (casts) input = recorder_.allocate(Category::buffers, bytes, "mixed-precision shard", pre_unshard_);
     if (offload_) {
       uploaded = recorder_.allocate(Category::buffers, stored, "uploaded shard", pre_unshard_);
       recorder_.copy(Direction::to_device, static_cast<double>(stored), true, "upload shard", pre_unshard_);
@@ -381,9 +380,9 @@ class Fsdp1 : public Strategy {
   std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<std::size_t> forward_order_;  ///< of post-forward hooks in this micro-step
-  std::vector<std::size_t> known_order_;    ///< of an earlier one
-  std::deque<TaskId> freed_;                ///< events after which a freed FlatParameter's memory is free
+  std::vector<std::size_t> forward_order_;     ///< of post-forward hooks in this micro-step
+  std::vector<std::size_t> known_order_;       ///< of an earlier one
+  std::deque<TaskId> freed_;                   ///< events after which a freed FlatParameter's memory is free
   bool in_backward_ = false;
 };
 
