@@ -16,6 +16,7 @@ namespace shardsim {
 struct DataFolders {
   std::filesystem::path zoo;         ///< model/zoo
   std::filesystem::path topologies;  ///< topologies, with devices/ in it
+  std::filesystem::path published;   ///< tests/published: measured runs; need not be there
 };
 DataFolders find_data(const std::filesystem::path& program);
 
