@@ -13,7 +13,7 @@ namespace shardsim {
 
 DataFolders find_data(const std::filesystem::path& program) {
   const auto folders = [](const std::filesystem::path& root) {
-    return DataFolders{root / "model/zoo", root / "topologies"};
+    return DataFolders{root / "model/zoo", root / "topologies", root / "tests/published"};
   };
   const auto exist = [](const DataFolders& data) {
     return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
