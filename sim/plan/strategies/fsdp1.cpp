@@ -106,18 +106,19 @@ class Fsdp1 : public Strategy {
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
     units_[u].waits_for_backward = false;
     prefetch_before(u, FsdpOptions::Prefetch::pre);
+    let_frozen_go();
   }
 
   // The root's FlatParameter has all its gradients only when the embedding, the last of all, has its own. A frozen one
-  // goes when the gradients of the unit's inputs are there, if they have any.
+  // goes when the gradients of the unit's inputs are there, if they have any: their tensor's hooks run in the order of
+  // their registration, so that the unit below has gathered before.
   void post_backward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
     if (u == no_unit || units_[u].ends_last) return;
     if (units_[u].trained) {
       reduce(u);
     } else {
-      reshard(u);
-      prefetch_before(u, FsdpOptions::Prefetch::post);
+      frozen_to_go_ = u;
     }
   }
 
@@ -126,6 +127,7 @@ class Fsdp1 : public Strategy {
   }
 
   void end_backward() override {
+    let_frozen_go();
     for (std::size_t u = 0; u < units_.size(); ++u) {
       if (!units_[u].ends_last) continue;
       if (units_[u].trained) {
@@ -272,6 +274,13 @@ class Fsdp1 : public Strategy {
     if (units_[*(here - 1)].waits_for_backward) prefetch(*(here - 1));
   }
 
+  void let_frozen_go() {
+    if (!frozen_to_go_) return;
+    reshard(*frozen_to_go_);
+    prefetch_before(*frozen_to_go_, FsdpOptions::Prefetch::post);
+    frozen_to_go_.reset();
+  }
+
   void prefetch(std::size_t index) {
     if (units_[index].prefetched) return;
     unshard(index);
@@ -383,6 +392,7 @@ class Fsdp1 : public Strategy {
   std::vector<std::size_t> forward_order_;     ///< of post-forward hooks in this micro-step
   std::vector<std::size_t> known_order_;       ///< of an earlier one
   std::deque<TaskId> freed_;                   ///< events after which a freed FlatParameter's memory is free
+  std::optional<std::size_t> frozen_to_go_;
   bool in_backward_ = false;
 };
 
