@@ -38,6 +38,8 @@ Scenario Evaluator::scenario(const Request& request) {
   return {topology->second, architecture->second};
 }
 
+Scenario Evaluator::scenario(const OptionTexts& texts) { return scenario(resolve_request(texts)); }
+
 Report Evaluator::report(const OptionTexts& texts) {
   const Request request = resolve_request(texts);
   return simulate(request, scenario(request));

@@ -36,6 +36,8 @@ class Evaluator {
   PointResult evaluate(const OptionTexts& texts);
   /// Throws what simulate() throws.
   Report report(const OptionTexts& texts);
+  /// What the options' names stand for.
+  Scenario scenario(const OptionTexts& texts);
   /// Throws InputError if the options name something that nobody knows; other faults are the point's own.
   void check_names(const OptionTexts& texts);
 

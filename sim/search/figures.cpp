@@ -32,8 +32,11 @@ Figures key_figures(const Report& report) {
     figures.peak_used_bytes = device.peak_used_bytes;
     figures.capacity_bytes = device.capacity_bytes;
   }
-  for (const HostReport& host : report.hosts)
-    figures.host_peak_bytes = std::max(figures.host_peak_bytes, host.peak_bytes);
+  for (const HostReport& host : report.hosts) {
+    if (host.peak_bytes < figures.host_peak_bytes) continue;
+    figures.host_peak_bytes = host.peak_bytes;
+    figures.host_capacity_bytes = host.capacity_bytes;
+  }
   const StepReport& step = report.step;
   figures.step_time_s = step.time_s;
   figures.tokens_per_s = step.tokens_per_s;
@@ -56,6 +59,7 @@ std::vector<NamedFigure> named_figures(const Figures& figures) {
           bytes("peak_used_bytes", figures.peak_used_bytes),
           bytes("capacity_bytes", figures.capacity_bytes),
           bytes("host_peak_bytes", figures.host_peak_bytes),
+          bytes("host_capacity_bytes", figures.host_capacity_bytes),
           {"step_time_s", figures.step_time_s},
           {"tokens_per_s", figures.tokens_per_s},
           {"tokens_per_s_per_gpu", figures.tokens_per_s_per_gpu},
