@@ -60,15 +60,23 @@ std::optional<Tensor> base_weight(GraphBuilder& b, const Weights& w) {
   return converted(b, w, fresh(b, "dequantize", w, {}, numel, w.stored), w.states);
 }
 
-/// The norm of each row of W + scaling * BA.
-Tensor weight_norm(GraphBuilder& b, const Weights& w, const Tensor& update) {
+/// The norm of each row of W + scaling * BA, and that sum where something keeps it.
+struct Norm {
+  Tensor norm;
+  std::optional<Tensor> sum;
+};
+
+// PEFT makes a parameter of a transposed weight, and so one that is trained: what refers to the norm then keeps the
+// norm's own graph.
+Norm weight_norm(GraphBuilder& b, const Weights& w, const Tensor& update, bool keeps_sum) {
   const Tensor scaled = fresh(b, "scale", w, {update}, update.numel, w.states);
   const Tensor sum = fresh(b, "add", w, {scaled, update}, update.numel, w.states);
   b.drop(scaled);
   const Tensor wide = b.autocasts() ? converted(b, w, sum, DType::f32) : sum;  // norms are on autocast's fp32 list
   const Tensor norm = fresh(b, "norm", w, {wide}, w.out * w.groups, w.states);
+  if (keeps_sum) return {norm, wide};
   b.drop(wide);
-  return norm;
+  return {norm, {}};
 }
 
 /// `states` times a factor for each column; both get gradients, and the factor's is summed from one of full size.
@@ -100,7 +108,7 @@ Tensor GraphBuilder::dora(const std::vector<ModuleId>& wrappers, const DoraModul
     locals.push_back(update);
     const std::optional<Tensor> weight = base_weight(*this, w);
     if (weight) locals.push_back(*weight);
-    const Tensor norm = weight_norm(*this, w, update);
+    const auto [norm, sum] = weight_norm(*this, w, update, !weight && wrapped.class_name == "Conv1D");
 
     std::vector<ParameterId> magnitudes;
     for (const ModuleId id : modules.magnitude) magnitudes.push_back(architecture_.module(id).parameters.front());
@@ -108,6 +116,10 @@ Tensor GraphBuilder::dora(const std::vector<ModuleId>& wrappers, const DoraModul
     Operator& divide = run("divide", {norm}, {scale}, {norm}, magnitudes);
     divide.forward.push_back(memory_kernel(scale.type, real(scale.bytes() + norm.bytes())));
     divide.weight_backward.push_back(memory_kernel(scale.type, real(scale.bytes() + norm.bytes())));
+    if (sum) {
+      divide.saved.push_back(sum->storage);
+      drop(*sum);
+    }
     drop(norm);
 
     const Tensor narrow = run_linear(modules.a, x);
