@@ -122,9 +122,11 @@ void add_bottleneck(Architecture& model, Extension& extension, ModuleId after, s
 void add_bottlenecks(Architecture& model, Extension& extension, const Peft& peft) {
   const Dimensions& d = model.dims;
   if (d.parallel_residual || d.post_norm || d.sandwich_norms) {
-    throw InputError("bottleneck adapters are simulated where attention and mlp add to the residual one after the "
-                     "other, unlike in " + model.name,
-                     "--peft adapter", "lora, or a model such as llama, mistral, qwen2 or gpt2");
+    throw InputError(
+        "bottleneck adapters are simulated where attention and mlp add to the residual one after the "
+        "other, unlike in " +
+            model.name,
+        "--peft adapter", "lora, or a model such as llama, mistral, qwen2 or gpt2");
   }
   const std::int64_t width = std::max<std::int64_t>(1, d.hidden / peft.reduction);
   for (const ModuleId layer : model.layer_modules()) {

@@ -22,14 +22,14 @@ enum class Quantization : std::uint8_t { nf4_dq, nf4, fp4, int8, gptq4 };
 struct Peft {
   PeftKind kind = PeftKind::none;
   std::int64_t rank = 16;
-  std::vector<std::string> targets;  ///< module names; {"all-linear"}; empty: PEFT's default for the model family
-  std::string target_pattern;        ///< a regular expression over whole module names, in place of `targets`
-  std::vector<std::string> excluded; ///< module names that are no targets
-  std::string excluded_pattern;      ///< likewise, over whole names
-  std::vector<std::int64_t> layers;  ///< decoder layers whose modules are targets; empty: all
+  std::vector<std::string> targets;   ///< module names; {"all-linear"}; empty: PEFT's default for the model family
+  std::string target_pattern;         ///< a regular expression over whole module names, in place of `targets`
+  std::vector<std::string> excluded;  ///< module names that are no targets
+  std::string excluded_pattern;       ///< likewise, over whole names
+  std::vector<std::int64_t> layers;   ///< decoder layers whose modules are targets; empty: all
   std::vector<std::pair<std::string, std::int64_t>> rank_pattern;  ///< expressions over names' ends, and their ranks
-  bool adapter_bias = false;         ///< lora_bias: lora_B has one
-  bool trains_biases = false;        ///< bias "all" or "lora_only"
+  bool adapter_bias = false;                                       ///< lora_bias: lora_B has one
+  bool trains_biases = false;                                      ///< bias "all" or "lora_only"
   double dropout = 0;
   bool fp32_adapters = true;  ///< PEFT's autocast_adapter_dtype
   Quantization quantization = Quantization::nf4_dq;

@@ -60,8 +60,8 @@ std::vector<ModuleId> matching(const Architecture& model, const std::string& pat
 std::vector<ModuleId> named(const Architecture& model, const std::vector<std::string>& targets) {
   std::vector<ModuleId> found = inner_linear_modules(model);
   for (const std::string& target : targets) {
-    const bool known = std::any_of(found.begin(), found.end(),
-                                   [&](ModuleId id) { return names(target, model.module(id).name); });
+    const bool known =
+        std::any_of(found.begin(), found.end(), [&](ModuleId id) { return names(target, model.module(id).name); });
     if (known) continue;
     throw InputError(model.name + " has no linear module '" + target + "' inside of its layers", "--lora-targets",
                      known_targets(model));
@@ -109,13 +109,13 @@ std::vector<ModuleId> target_modules(const Architecture& model, const Peft& peft
   }
   std::erase_if(found, [&](ModuleId id) {
     const Module& module = model.module(id);
-    const bool in_layers = peft.layers.empty() || std::find(peft.layers.begin(), peft.layers.end(), module.layer) !=
-                                                      peft.layers.end();
+    const bool in_layers =
+        peft.layers.empty() || std::find(peft.layers.begin(), peft.layers.end(), module.layer) != peft.layers.end();
     return !in_layers || names_any(peft.excluded, module.name);
   });
   if (!found.empty()) return found;
-  throw InputError("no linear module of " + model.name + " is left", "target_modules, exclude_modules, layers_to_transform",
-                   known_targets(model));
+  throw InputError("no linear module of " + model.name + " is left",
+                   "target_modules, exclude_modules, layers_to_transform", known_targets(model));
 }
 
 std::int64_t rank_of(std::string_view module, const Peft& peft) {

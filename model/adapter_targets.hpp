@@ -13,8 +13,8 @@ namespace shardsim {
 /// What PEFT's all-linear takes and what a quantizing library replaces: every linear module but the head.
 std::vector<ModuleId> inner_linear_modules(const Architecture& model);
 
-/// The linear modules that `peft` names, in the model's order: `targets` by suffix or `target_pattern` over whole names,
-/// without those that are excluded, in the layers asked for. Throws InputError where none is left.
+/// The linear modules that `peft` names, in the model's order: `targets` by suffix or `target_pattern` over whole
+/// names, without those that are excluded, in the layers asked for. Throws InputError where none is left.
 std::vector<ModuleId> target_modules(const Architecture& model, const Peft& peft);
 
 /// The rank of the adapter on a module: the first pattern that fits its name, or `peft.rank`.

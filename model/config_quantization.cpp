@@ -10,10 +10,9 @@ namespace shardsim {
 namespace {
 
 /// Methods that transformers loads and that are not simulated.
-constexpr std::array<std::string_view, 16> other_methods = {"fp8",    "mxfp4", "awq",  "fbgemm_fp8", "compressed-tensors",
-                                                            "aqlm",   "hqq",   "quanto", "eetq",     "torchao",
-                                                            "higgs",  "vptq",  "spqr", "bitnet",     "auto-round",
-                                                            "quark"};
+constexpr std::array<std::string_view, 16> other_methods = {
+    "fp8",   "mxfp4", "awq",  "fbgemm_fp8", "compressed-tensors", "aqlm", "hqq", "quanto", "eetq", "torchao",
+    "higgs", "vptq",  "spqr", "bitnet",     "auto-round",         "quark"};
 
 void read_4bit(const Config& config, StoredQuantization& stored) {
   const std::string type = config.text({"bnb_4bit_quant_type"}, "fp4");
@@ -40,7 +39,8 @@ void read_bitsandbytes(const Config& config, StoredQuantization& stored) {
   }
   const std::vector<std::string> skipped = config.texts("llm_int8_skip_modules").value_or(std::vector<std::string>{});
   if (std::any_of(skipped.begin(), skipped.end(), [](const std::string& name) { return name != "lm_head"; })) {
-    stored.warnings.emplace_back("llm_int8_skip_modules is not simulated: every linear module but the head is quantized");
+    stored.warnings.emplace_back(
+        "llm_int8_skip_modules is not simulated: every linear module but the head is quantized");
   }
   if (config.flag({"llm_int8_enable_fp32_cpu_offload"}, false)) {
     stored.warnings.emplace_back("llm_int8_enable_fp32_cpu_offload is not simulated");

@@ -41,7 +41,8 @@ Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tenso
   const Tensor dropped = decomposes && !drops ? x : call(child(lora_dropout).front(), run_dropout);
   Tensor update;
   if (decomposes) {
-    update = dora(wrappers, {child(base_layer), child(lora_a), child(lora_b), child(magnitude)}, dropped, result, drops);
+    update =
+        dora(wrappers, {child(base_layer), child(lora_a), child(lora_b), child(magnitude)}, dropped, result, drops);
     drop_unless(dropped, x);
   } else {
     const Tensor narrow = run_linear(child(lora_a), dropped);

@@ -97,9 +97,15 @@ Tensor GraphBuilder::dora(const std::vector<ModuleId>& wrappers, const DoraModul
   const Parameter& base = architecture_.parameter(wrapped.parameters.front());
   const ParameterId lora_a = architecture_.module(modules.a.front()).parameters.front();
   const DType adapter = type_of(lora_a);
-  Weights w{wrapped.in_features, wrapped.out_features, architecture_.parameter(lora_a).shape.front(),
-            static_cast<std::int64_t>(wrappers.size()), adapter, autocasts() ? compute_ : adapter, x.type,
-            type_of(wrapped.parameters.front()), base.quantization.has_value()};
+  Weights w{wrapped.in_features,
+            wrapped.out_features,
+            architecture_.parameter(lora_a).shape.front(),
+            static_cast<std::int64_t>(wrappers.size()),
+            adapter,
+            autocasts() ? compute_ : adapter,
+            x.type,
+            type_of(wrapped.parameters.front()),
+            base.quantization.has_value()};
   if (w.quantized) w.stored = base.quantization == Quantization::int8 ? DType::f32 : compute_;
 
   return call(modules.magnitude.front(), [&] {

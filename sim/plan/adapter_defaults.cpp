@@ -65,17 +65,19 @@ void describe_method(const Request& request, std::vector<std::string>& assumptio
   const Peft& peft = request.peft;
   if (peft.decomposes()) {
     assumptions.push_back(
-        "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT does");
+        "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT "
+        "does");
   }
   if (peft.kind == PeftKind::adapter) {
-    assumptions.push_back(fmt::format(
-        "two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn (Houlsby et al. 2019)",
-        peft.reduction));
+    assumptions.push_back(
+        fmt::format("two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn "
+                    "(Houlsby et al. 2019)",
+                    peft.reduction));
   }
   if (peft.kind == PeftKind::prompt) {
-    assumptions.push_back(fmt::format("{} virtual tokens stand in front of each sequence{}; throughput counts the others",
-                                      peft.virtual_tokens,
-                                      request.peft_config.empty() ? " (another number: a PEFT adapter_config.json)" : ""));
+    assumptions.push_back(fmt::format(
+        "{} virtual tokens stand in front of each sequence{}; throughput counts the others", peft.virtual_tokens,
+        request.peft_config.empty() ? " (another number: a PEFT adapter_config.json)" : ""));
   }
 }
 
@@ -123,9 +125,10 @@ void take_stored_quantization(Request& request, const Architecture& architecture
     request.warnings.push_back(fmt::format("{}: {}", where, warning));
   }
   if (stored.method == "fp8" || stored.method == "mxfp4") {
-    request.warnings.push_back(fmt::format(
-        "{}: weights stored in {} are not trained as they are; they are taken as expanded to the training's types first",
-        where, stored.method));
+    request.warnings.push_back(
+        fmt::format("{}: weights stored in {} are not trained as they are; they are taken as expanded to the "
+                    "training's types first",
+                    where, stored.method));
     return;
   }
   if (!stored.storage) {

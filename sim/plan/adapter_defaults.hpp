@@ -17,7 +17,8 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
 /// What the model's own quantization_config means for training it, as transformers' Trainer takes it: adapters train
 /// over the base as it is stored; without adapters a quantized model is refused, but for weights that are stored in fp8
 /// or mxfp4, which are expanded first.
-void take_stored_quantization(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions);
+void take_stored_quantization(Request& request, const Architecture& architecture,
+                              std::vector<std::string>& assumptions);
 
 /// True where Hugging Face's Trainer wraps forward() in autocast over 16-bit weights: adapters under mixed precision,
 /// where no runtime casts the parameters instead.

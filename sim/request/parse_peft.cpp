@@ -82,7 +82,8 @@ void parse_peft(const OptionTexts& texts, Request& request) {
   }
   if (quantization != nullptr) peft.quantization = choose(quantization_choices, "quantization", *quantization);
   if (peft.kind == PeftKind::qdora && peft.quantization == Quantization::gptq4) {
-    throw InputError("PEFT has no DoRA over GPTQ's layers", "--quantization gptq4", "nf4-dq, nf4, fp4 or int8, or qlora");
+    throw InputError("PEFT has no DoRA over GPTQ's layers", "--quantization gptq4",
+                     "nf4-dq, nf4, fp4 or int8, or qlora");
   }
   if (upcast != nullptr) {
     const bool on = parse_switch(*upcast);

@@ -132,8 +132,8 @@ TEST_CASE("adapters train and keep what the real libraries' do") {
   }
 }
 
-// One lora.Linear of [1024, 512] over 64 tokens: bytes that its forward allocates at its fullest, from the memory events
-// of torch.profiler (torch 2.13, peft 0.21.2, on a CPU).
+// One lora.Linear of [1024, 512] over 64 tokens: bytes that its forward allocates at its fullest, from the memory
+// events of torch.profiler (torch 2.13, peft 0.21.2, on a CPU).
 TEST_CASE("DoRA's forward passes through the peak that was measured") {
   const std::string one_wide_projection = R"("model_type": "llama", "hidden_size": 512, "intermediate_size": 512,
       "num_attention_heads": 16, "head_dim": 64, "num_key_value_heads": 8, "num_hidden_layers": 1)";

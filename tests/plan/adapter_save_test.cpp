@@ -21,8 +21,8 @@ class SmallLlama {
   ~SmallLlama() { std::filesystem::remove(path_); }
 
   double saved(const std::string& strategy, const std::string& precision, std::vector<std::string> more) const {
-    more.insert(more.begin(), {"--topology", strategy == "single" ? "1xA100" : "2xA100", "--strategy", strategy, "--model",
-                               path_, "--seq-len", "128", "--precision", precision, "--save", "adapter"});
+    more.insert(more.begin(), {"--topology", strategy == "single" ? "1xA100" : "2xA100", "--strategy", strategy,
+                               "--model", path_, "--seq-len", "128", "--precision", precision, "--save", "adapter"});
     const auto planned = test::plan(more, Folding::off);
     double bytes = 0;
     for (const Program& program : planned.run.plan.programs) bytes += program.saved;

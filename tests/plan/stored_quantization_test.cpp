@@ -1,5 +1,5 @@
-// What a config.json's own quantization_config does: adapters train over it, full fine-tuning is refused as transformers
-// refuses it, and what is not simulated is named.
+// What a config.json's own quantization_config does: adapters train over it, full fine-tuning is refused as
+// transformers refuses it, and what is not simulated is named.
 #include <filesystem>
 #include <fstream>
 
@@ -22,8 +22,7 @@ class StoredModel {
   ~StoredModel() { std::filesystem::remove(path_); }
 
   test::Planned planned(std::vector<std::string> more) const {
-    more.insert(more.begin(),
-                {"--topology", "1xA100", "--strategy", "single", "--seq-len", "128", "--model", path_});
+    more.insert(more.begin(), {"--topology", "1xA100", "--strategy", "single", "--seq-len", "128", "--model", path_});
     return test::plan(more);
   }
   std::string refusal(std::vector<std::string> more = {}) const {
@@ -70,15 +69,16 @@ TEST_CASE("adapters train over the base as its own config.json stores it") {
     const test::Planned other = StoredModel(nf4).planned({"--peft", method});
     CHECK(quantized_bytes_in(other) == quantized_bytes_in(four));
   }
-  const test::Planned gptq = StoredModel(R"({"quant_method": "gptq", "bits": 4, "group_size": 128})").planned(
-      {"--peft", "qlora"});
+  const test::Planned gptq =
+      StoredModel(R"({"quant_method": "gptq", "bits": 4, "group_size": 128})").planned({"--peft", "qlora"});
   CHECK(gptq.request.peft.quantization == Quantization::gptq4);
   REQUIRE(gptq.request.warnings.size() == 1);
   CHECK_THAT(gptq.request.warnings.front(), Catch::Contains("stored as gptq4, whatever --quantization says"));
 }
 
 TEST_CASE("a purely quantized model is not fine-tuned, and what is not simulated is refused") {
-  CHECK_THAT(StoredModel(nf4).refusal(), Catch::Contains("no purely quantized model") && Catch::Contains("--peft lora"));
+  CHECK_THAT(StoredModel(nf4).refusal(),
+             Catch::Contains("no purely quantized model") && Catch::Contains("--peft lora"));
   CHECK_THAT(StoredModel(R"({"quant_method": "awq", "bits": 4})").refusal({"--peft", "lora"}),
              Catch::Contains("awq quantized is not simulated"));
   CHECK_THAT(StoredModel(R"({"quant_method": "gptq", "bits": 3})").refusal(), Catch::Contains("bits"));
@@ -94,8 +94,8 @@ TEST_CASE("settings of a quantized checkpoint that have no effect here are named
   REQUIRE(fp8.request.warnings.size() == 1);
   CHECK_THAT(fp8.request.warnings.front(), Catch::Contains("stored in fp8 are not trained as they are"));
   const test::Planned fp4 = StoredModel(R"({"load_in_4bit": true, "bnb_4bit_use_double_quant": true,
-      "llm_int8_skip_modules": ["lm_head", "v_proj"], "llm_int8_enable_fp32_cpu_offload": true})").planned(
-      {"--peft", "lora"});
+      "llm_int8_skip_modules": ["lm_head", "v_proj"], "llm_int8_enable_fp32_cpu_offload": true})")
+                                .planned({"--peft", "lora"});
   CHECK(fp4.request.peft.quantization == Quantization::fp4);
   CHECK(fp4.request.warnings.size() == 4);
 }
