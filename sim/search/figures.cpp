@@ -46,6 +46,10 @@ Figures key_figures(const Report& report) {
     if (report.request.price) figures.usd_per_million_tokens = *report.request.price / 3600 * 1e6 / step.tokens_per_s;
     figures.joules_per_token = report.power_watts / step.tokens_per_s;
   }
+  if (report.run) {
+    figures.run_hours = report.run->hours;
+    figures.run_energy_kWh = report.run->energy_kWh;
+  }
   figures.bottleneck = report.bottleneck.resource;
   return figures;
 }
@@ -65,7 +69,9 @@ std::vector<NamedFigure> named_figures(const Figures& figures) {
           {"tokens_per_s_per_gpu", figures.tokens_per_s_per_gpu},
           {"mfu", figures.mfu},
           {"usd_per_million_tokens", figures.usd_per_million_tokens},
-          {"joules_per_token", figures.joules_per_token}};
+          {"joules_per_token", figures.joules_per_token},
+          {"run_hours", figures.run_hours},
+          {"run_energy_kWh", figures.run_energy_kWh}};
 }
 
 std::span<const Objective> objectives() { return all_objectives; }

@@ -20,6 +20,7 @@ struct Figures {
   double step_time_s = 0, tokens_per_s = 0, tokens_per_s_per_gpu = 0, mfu = 0;
   std::optional<double> usd_per_million_tokens;  ///< absent: nobody knows the price
   double joules_per_token = 0;
+  std::optional<double> run_hours, run_energy_kWh;  ///< absent: the request says no length
   std::string bottleneck;
 };
 Figures key_figures(const Report& report);
