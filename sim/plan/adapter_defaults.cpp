@@ -68,6 +68,10 @@ void describe_method(const Request& request, std::vector<std::string>& assumptio
         "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT "
         "does");
   }
+  if (peft.decomposes() && !peft.quantizes() && request.kind == StrategyKind::zero3) {
+    assumptions.emplace_back(
+        "ZeRO-3 holds a gathered weight until DoRA's norm has read it, one at a time: this is not simulated");
+  }
   if (peft.kind == PeftKind::adapter) {
     assumptions.push_back(
         fmt::format("two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn "
