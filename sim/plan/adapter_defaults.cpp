@@ -47,16 +47,18 @@ void refuse_impossible(const Request& request) {
   }
 }
 
-/// DoRA's norms are run as PEFT's eager code runs them.
+/// Low-rank adapters meet more of the frameworks than the other methods do.
 void refuse_combinations(const Request& request) {
-  if (!request.peft.decomposes()) return;
+  const Peft& peft = request.peft;
+  const bool plain_low_rank = peft.low_rank() && !peft.decomposes();
+  if (plain_low_rank) return;
   if (request.compile || request.checkpointing == Checkpointing::selective ||
       request.precision == Precision::fp8_mixed) {
-    throw InputError("DoRA with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
+    throw InputError("this method with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
                      "lora or qlora, or --compile off, --checkpointing none, full or every:K, and another --precision");
   }
   if (request.kind == StrategyKind::device_map) {
-    throw InputError("DoRA under a device map is not simulated yet", "--peft, --strategy device-map",
+    throw InputError("this method under a device map is not simulated yet", "--peft, --strategy device-map",
                      "lora or qlora, or single, ddp or fsdp");
   }
 }
