@@ -58,17 +58,23 @@ Report simulate(const Request& request, const DataFolders& data) {
 }
 
 Report simulate(const Request& request, Scenario scenario) {
-  const Request resolved =
-      with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
-  const Architecture trained = apply_adapter(std::move(scenario.architecture), resolved.peft);
-  PlannedRun run = make_plan(resolved, scenario.topology, trained);
-  Outcome outcome = shardsim::run(run.plan);
-  if (evicts_managed_memory(run.plan, outcome)) {
-    run = make_plan(resolved, scenario.topology, trained, Folding::on, PagedStates::on_host);
-    outcome = shardsim::run(run.plan);
+  return simulate_in_full(request, std::move(scenario)).report;
+}
+
+Simulation simulate_in_full(const Request& request, Scenario scenario) {
+  Simulation made;
+  made.topology = std::move(scenario.topology);
+  made.request = with_runtime_defaults(request, made.topology, scenario.architecture, made.topology.assumptions);
+  made.architecture = apply_adapter(std::move(scenario.architecture), made.request.peft);
+  made.run = make_plan(made.request, made.topology, made.architecture);
+  made.outcome = shardsim::run(made.run.plan);
+  if (evicts_managed_memory(made.run.plan, made.outcome)) {
+    made.run = make_plan(made.request, made.topology, made.architecture, Folding::on, PagedStates::on_host);
+    made.outcome = shardsim::run(made.run.plan);
   }
-  SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
-  return make_report(resolved, scenario.topology, trained, run, outcome);
+  SHARDSIM_CHECK(made.outcome.deadlock.empty(), "no strategy's plan waits for itself");
+  made.report = make_report(made.request, made.topology, made.architecture, made.run, made.outcome);
+  return made;
 }
 
 }  // namespace shardsim

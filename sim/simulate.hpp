@@ -5,7 +5,7 @@
 
 #include "model/architecture.hpp"
 #include "sim/engine/outcome.hpp"
-#include "sim/plan/plan.hpp"
+#include "sim/plan/make_plan.hpp"
 #include "sim/report/report.hpp"
 #include "sim/request/request.hpp"
 #include "sim/topology/topology.hpp"
@@ -31,5 +31,16 @@ Scenario load_scenario(const Request& request, const DataFolders& data);
 Report simulate(const Request& request, const DataFolders& data);
 /// The same for a scenario that is at hand.
 Report simulate(const Request& request, Scenario scenario);
+
+/// A simulation with all that led to its report.
+struct Simulation {
+  Request request;  ///< resolved
+  Topology topology;
+  Architecture architecture;  ///< with its adapters
+  PlannedRun run;
+  Outcome outcome;
+  Report report;
+};
+Simulation simulate_in_full(const Request& request, Scenario scenario);
 
 }  // namespace shardsim

@@ -27,6 +27,7 @@ struct PoolPeak {
   std::array<std::int64_t, category_count> by_category{};  ///< at the allocated peak; sums to `allocated`
   Time instant;                                            ///< of the allocated peak, on the host thread
   std::uint32_t mark = 0;                                  ///< Program::marks in force then
+  std::size_t instruction = 0;                             ///< Program::instructions: the allocation that reached it
   std::vector<TensorId> largest;                           ///< up to 20 live tensors at that instant, largest first
 };
 

@@ -14,6 +14,7 @@ namespace {
 constexpr std::array table = {
     Verb{"simulate", "one training step: does it fit, and how long does it take (the default verb)", run_simulate,
          simulate_help},
+    Verb{"explain", "the arithmetic behind each number", run_explain, explain_help},
     Verb{"advise", "the least costly change that makes it fit, or that makes it faster or cheaper", run_advise,
          advise_help},
     Verb{"plan", "which machines to buy or rent for a job: time, money, energy", run_plan, plan_help},
@@ -22,7 +23,6 @@ constexpr std::array table = {
     Verb{"validate", "predictions against measured runs: the error, row by row", run_validate, validate_help},
     Verb{"help", "this text, or that of a verb", run_help, general_help},
     Verb{"version", "the version", run_version, general_help},
-    Verb{"explain", "the arithmetic behind each number"},
     Verb{"calibrate", "fit the efficiencies to measured runs"},
 };
 

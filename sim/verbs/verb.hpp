@@ -33,6 +33,8 @@ ExitStatus run_command_line(const std::filesystem::path& program, const std::vec
 
 ExitStatus run_simulate(const Command& command);
 std::string simulate_help();
+ExitStatus run_explain(const Command& command);
+std::string explain_help();
 ExitStatus run_advise(const Command& command);
 std::string advise_help();
 ExitStatus run_plan(const Command& command);

@@ -59,7 +59,7 @@ TEST_CASE("wrong requests exit with 2 and one line") {
 }
 
 TEST_CASE("verbs that are to come are known by name") {
-  for (const std::string verb : {"explain", "calibrate"}) {
+  for (const std::string verb : {"calibrate"}) {
     check_refused(verb, "the verb '" + verb + "' is not available yet");
     check_refused(verb + " --help", "is not available yet");
   }
@@ -181,4 +181,17 @@ TEST_CASE("sizes beyond counting are refused, not wrapped") {
     CHECK(refused.status == 2);
     CHECK(std::count(refused.err.begin(), refused.err.end(), '\n') == 1);
   }
+}
+
+TEST_CASE("explain says where it goes, and compares two requests") {
+  const Run explained = run("explain " + small);
+  CHECK(explained.status == 0);
+  CHECK_THAT(explained.out, Contains("rule of thumb") && Contains("twice as fast would give"));
+  const Run compared =
+      run("explain --compare '" SHARDSIM_SOURCE "/examples/lessons/lora-attention-only.conf' '" SHARDSIM_SOURCE
+          "/examples/lessons/lora-all-linear.conf'");
+  CHECK(compared.status == 0);
+  CHECK_THAT(compared.out, Contains("--lora-targets") && Contains("B - A"));
+  check_refused("explain " + small + " --format csv", "an explanation is no table");
+  check_refused("explain --compare one.conf", "two files");
 }
