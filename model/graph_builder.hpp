@@ -127,7 +127,7 @@ class GraphBuilder {
   Tensor grouped_linear(const std::vector<ModuleId>& experts, const Tensor& input);
   Tensor norm(ModuleId module, const Tensor& input);
   /// Rows of the module's table for `rows` indices; absent indices are positions, which nobody keeps.
-  Tensor embedding(ModuleId module, const std::optional<Tensor>& indices, std::int64_t rows);
+  Tensor embedding(ModuleId module, const Tensor& indices, std::int64_t rows);
   Tensor activation(ModuleId module, const Tensor& input) {
     return call(module, [&] { return activation_function(input); });
   }
@@ -157,6 +157,7 @@ class GraphBuilder {
                     const std::vector<ParameterId>& parameters, std::int64_t groups);
   Tensor rms_norm(const std::vector<ParameterId>& weight, const Tensor& input, std::int64_t rows);
   Tensor scale_by_weight(const std::vector<ParameterId>& weight, const Tensor& normalized, const Tensor& input);
+  Tensor scale_by_weight_plus_one(const std::vector<ParameterId>& weight, const Tensor& normalized, DType type);
   Tensor fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows);
   Tensor gelu_new(const Tensor& input);
   void count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y);

@@ -44,7 +44,7 @@ void make_mask(GraphBuilder& b, SharedTables& tables) {
   bool any = false, eager = false;
   for (std::int64_t layer = 0; layer < b.dims().layers; ++layer) {
     const AttentionPath path = attention_path(b.dims(), b.options(), layer);
-    any = any || path != AttentionPath::flash;
+    any = any || path == AttentionPath::masked || path == AttentionPath::eager;
     eager = eager || path == AttentionPath::eager;
   }
   if (!any) return;
@@ -68,11 +68,17 @@ struct Embedded {
 Embedded embed(GraphBuilder& b, Children& children, const Tensor& ids) {
   const Dimensions& d = b.dims();
   const Tensor tokens = b.embedding(children.need(ModuleKind::embedding), ids, b.tokens());
+  if (b.options().input_requires_gradient) b.value(tokens).needs_gradient = true;  // a hook on the token embedding
   Embedded result{{}, tokens};
   std::optional<Tensor> positions;
   if (children.next_is(ModuleKind::embedding)) {
-    positions = b.embedding(children.need(ModuleKind::embedding), std::nullopt, b.options().seq_len);
+    // opt counts positions by the attention mask, each sequence on its own; gpt2's serve all sequences.
+    const std::int64_t rows = d.family == Family::opt ? b.tokens() : b.options().seq_len;
+    const Tensor indices = b.make(2 * rows, DType::f32, false);  // int64
+    b.run("positions", {}, {indices}).forward.push_back(memory_kernel(DType::f32, static_cast<double>(indices.bytes())));
+    positions = b.embedding(children.need(ModuleKind::embedding), indices, rows);
     result.named.push_back(*positions);
+    result.named.push_back(indices);
   }
   if (children.next_is(ModuleKind::linear)) {
     result.states = replace(b, tokens, b.linear(children.need(ModuleKind::linear), tokens));
