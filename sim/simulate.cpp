@@ -13,7 +13,7 @@ namespace shardsim {
 
 DataFolders find_data(const std::filesystem::path& program) {
   const auto folders = [](const std::filesystem::path& root) {
-    return DataFolders{root / "model/zoo", root / "topologies"};
+    return DataFolders{root / "model/zoo", root / "topologies", root / "tests/published"};
   };
   const auto exist = [](const DataFolders& data) {
     return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
@@ -39,13 +39,31 @@ Scenario load_scenario(const Request& request, const DataFolders& data) {
           load_architecture(request.model, data.zoo)};
 }
 
+namespace {
+
+/// CUDA moves managed memory to the host where a device has no room for it beside everything else.
+bool evicts_managed_memory(const Plan& plan, const Outcome& outcome) {
+  for (std::size_t p = 0; p < plan.programs.size(); ++p) {
+    const Program& program = plan.programs[p];
+    if (program.managed_bytes == 0) continue;
+    if (program.used_bytes(outcome.programs[p].device.reserved) > program.capacity_bytes) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Report simulate(const Request& request, const DataFolders& data) {
   Scenario scenario = load_scenario(request, data);
   const Request resolved =
       with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
   const Architecture trained = apply_adapter(std::move(scenario.architecture), resolved.peft);
-  const PlannedRun run = make_plan(resolved, scenario.topology, trained);
-  const Outcome outcome = shardsim::run(run.plan);
+  PlannedRun run = make_plan(resolved, scenario.topology, trained);
+  Outcome outcome = shardsim::run(run.plan);
+  if (evicts_managed_memory(run.plan, outcome)) {
+    run = make_plan(resolved, scenario.topology, trained, Folding::on, PagedStates::on_host);
+    outcome = shardsim::run(run.plan);
+  }
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
   return make_report(resolved, scenario.topology, trained, run, outcome);
 }

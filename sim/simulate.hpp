@@ -14,8 +14,9 @@ namespace shardsim {
 
 /// Where the data files lie: $SHARDSIM_DATA, else beside the installed program, else the source tree.
 struct DataFolders {
-  std::filesystem::path zoo;         ///< model/zoo
-  std::filesystem::path topologies;  ///< topologies, with devices/ in it
+  std::filesystem::path zoo;             ///< model/zoo
+  std::filesystem::path topologies;      ///< topologies, with devices/ in it
+  std::filesystem::path published = {};  ///< tests/published: measured runs; need not be there
 };
 DataFolders find_data(const std::filesystem::path& program);
 

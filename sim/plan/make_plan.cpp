@@ -75,14 +75,24 @@ void record_step(const Request& request, std::uint16_t step, Recorder& recorder,
   strategy.optimizer_step();
 }
 
+void describe_paged_states(const Request& request, PagedStates paged, Plan& plan) {
+  if (!is_paged(request.optimizer)) return;
+  plan.assumptions.push_back(
+      paged == PagedStates::on_device
+          ? "the paged optimizer states find room on the device; they are not in PyTorch's allocated bytes, but in use"
+          : "the paged optimizer states find no room on the device: all of them lie in host memory, and each step moves "
+            "them over PCIe both ways, at the speed of pinned copies (assumed)");
+}
+
 }  // namespace
 
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
-                     Folding folding) {
+                     Folding folding, PagedStates paged) {
   PlannedRun run;
   Plan& plan = run.plan;
   plan.steps = simulated_steps;
   plan.assumptions.push_back(describe_load(request));
+  describe_paged_states(request, paged, plan);
   const ProcessGroups groups = process_groups(topology, shards_within_nodes(request.kind));
   const std::vector<std::uint64_t> roles = roles_of(request, architecture, groups.shard, plan);
   const std::array rings{groups.shard.all_rings(), groups.replicate.all_rings()};
@@ -95,7 +105,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     Recorder recorder(cluster, DeviceClassId(c), plan);
-    const StrategyContext context{request, architecture, graph, recorder};
+    const StrategyContext context{request, architecture, graph, recorder, paged};
     const std::unique_ptr<Strategy> strategy = make_strategy(context);
     // cuBLAS keeps one workspace for the forward thread and one for autograd's.
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");

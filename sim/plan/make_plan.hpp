@@ -3,6 +3,7 @@
 
 #include "model/architecture.hpp"
 #include "sim/plan/plan.hpp"
+#include "sim/plan/strategy.hpp"
 #include "sim/request/request.hpp"
 #include "sim/topology/fold.hpp"
 #include "sim/topology/topology.hpp"
@@ -20,8 +21,9 @@ struct PlannedRun {
 enum class Folding : std::uint8_t { on, off };
 
 /// Records the program of each class of equal ranks: two training steps, the first without optimizer states, prefetch
-/// trace or rebuilt buckets, the second steady. `request` is one that with_runtime_defaults() returned.
+/// trace or rebuilt buckets, the second steady. `request` is one that with_runtime_defaults() returned;
+/// `paged` says where a paged optimizer's states lie, which depends on what else the device holds.
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
-                     Folding folding = Folding::on);
+                     Folding folding = Folding::on, PagedStates paged = PagedStates::on_device);
 
 }  // namespace shardsim

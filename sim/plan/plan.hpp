@@ -112,6 +112,7 @@ struct Program {
   std::uint32_t ranks_per_host = 1;    ///< members of this program on each host of that class
   std::int64_t capacity_bytes = 0;     ///< of the device, as the framework sees it
   std::int64_t outside_bytes = 0;      ///< CUDA context and communicators: in use, but not the allocator's
+  std::int64_t managed_bytes = 0;      ///< CUDA managed memory on the device, not the allocator's either
   std::vector<std::string> streams;    ///< names; [0] is the compute stream
   std::vector<Task> tasks;
   std::vector<TaskId> waits;  ///< ranges of it belong to tasks
@@ -120,6 +121,9 @@ struct Program {
   std::vector<Mark> marks;
   double storage_read = 0, storage_written = 0;  ///< bytes between drives and host memory in the last step
   double saved = 0;                              ///< bytes of checkpoint that this rank writes
+
+  /// What nvidia-smi says of the device when the allocator holds `reserved` bytes.
+  std::int64_t used_bytes(std::int64_t reserved) const { return reserved + outside_bytes + managed_bytes; }
 };
 
 /// Bytes over links. The rate is the same for all its uses: max-min fair over all running transfers, where a link's

@@ -40,6 +40,8 @@ class Recorder {
 
   TensorId allocate(Category category, std::int64_t bytes, std::string_view label, StreamId stream = compute_stream());
   TensorId allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view label);
+  /// CUDA managed memory that lies on the device, for good; PyTorch's allocator does not know of it.
+  void allocate_managed(std::int64_t bytes) { program_.managed_bytes += bytes; }
   void release(TensorId tensor);
   /// Frees and forgets; an unset id is left alone.
   void reset(TensorId& tensor);

@@ -10,6 +10,7 @@
 #include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
 #include "sim/plan/save.hpp"
+#include "sim/plan/optimizer_rules.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -256,6 +257,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   check_launch(request, topology);
   check_strategy(request, static_cast<std::int64_t>(topology.devices.size()),
                  static_cast<std::int64_t>(topology.hosts.size()));
+  check_optimizer(request);
   choose_batch(request, static_cast<std::int64_t>(topology.devices.size()), assumptions);
   choose_zero_sizes(request, architecture, assumptions);
   check_save(request);

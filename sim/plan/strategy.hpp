@@ -14,12 +14,16 @@
 
 namespace shardsim {
 
+/// Where a paged optimizer's managed memory lies: on the device while there is room, in host memory under pressure.
+enum class PagedStates : std::uint8_t { on_device, on_host };
+
 /// What every strategy is made from. All outlive it.
 struct StrategyContext {
   const Request& request;
   const Architecture& architecture;
   const Graph& graph;
   Recorder& recorder;
+  PagedStates paged = PagedStates::on_device;
 };
 
 /// Hooks must only use the recorder; a strategy holds no clock and no memory of its own but the tensors it allocated.

@@ -7,6 +7,7 @@
 
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 #include "sim/plan/strategy.hpp"
 #include "sim/report/bottleneck.hpp"
 #include "sim/report/phases.hpp"
@@ -25,23 +26,23 @@ Breakdown breakdown(const std::array<std::int64_t, category_count>& by_category)
   return result;
 }
 
-// Model states of one parameter before any sharding.
-double states_bytes(const Request& request) {
-  const double weight = static_cast<double>(size_of(compute_type(request.precision)));
-  if (keeps_master_weights(request.precision)) return weight + weight + 4 + 8;
-  const double stored = request.precision == Precision::amp_bf16 ? 4 : weight;
-  return 4 * stored;
-}
-
-// The same as an average over base and adapter: what is frozen has weights alone.
+// Weights, gradients and optimizer states of one parameter before any sharding, as an average over base and adapter:
+// what is frozen has weights alone. ZeRO's optimizer sees what is trained as one flat tensor.
 double states_bytes(const Request& request, const Architecture& architecture) {
-  if (!architecture.adapted()) return states_bytes(request);
-  const DType type = request.precision == Precision::amp_bf16 ? DType::f32 : compute_type(request.precision);
-  double bytes = states_bytes(request) * static_cast<double>(architecture.trainable_count());
+  const DType weight = weight_type(request.precision);
+  const bool has_master = keeps_master_weights(request.precision);
+  const DType updated = has_master ? DType::f32 : weight;
+  const bool flat = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
+                    request.kind == StrategyKind::zero3;
+  const std::vector<OptimizedTensor> tensors = flat
+                                                   ? std::vector{flat_partition(architecture.trainable_count(), updated)}
+                                                   : optimized_parameters(architecture, updated);
+  const std::int64_t trained = 2 * size_of(weight) + (has_master ? 4 : 0);
+  std::int64_t bytes = trained * architecture.trainable_count() + state_bytes(request.optimizer, tensors);
   for (const Parameter& parameter : architecture.parameters) {
-    if (!parameter.trainable) bytes += static_cast<double>(parameter.stored_bytes(type));
+    if (!parameter.trainable) bytes += parameter.stored_bytes(weight);
   }
-  return bytes / static_cast<double>(architecture.parameter_count());
+  return static_cast<double>(bytes) / static_cast<double>(architecture.parameter_count());
 }
 
 std::string id_range(const std::string& first, const std::string& last) {
@@ -56,7 +57,7 @@ DeviceReport device_report(const Topology& topology, const Plan& plan, const Pro
   report.capacity_bytes = program.capacity_bytes;
   report.peak_allocated_bytes = outcome.device.allocated;
   report.peak_reserved_bytes = outcome.device.reserved;
-  report.peak_used_bytes = outcome.device.reserved + program.outside_bytes;
+  report.peak_used_bytes = program.used_bytes(outcome.device.reserved);
   report.fits = report.peak_used_bytes <= report.capacity_bytes;
   report.at_peak = breakdown(outcome.device.by_category);
   report.peak_time_s = outcome.device.instant.seconds();

@@ -59,8 +59,9 @@ std::vector<DevicePhase> device_phases(const Plan& plan, const Program& program,
   const std::vector<std::string> names = stage_names(plan);
   for (std::size_t stage = 0; stage < names.size(); ++stage) {
     const PoolPeak& peak = outcome.device_by_stage[stage];
-    phases.push_back({names[stage], peak.allocated, peak.reserved, peak.reserved + program.outside_bytes,
-                      describe(plan, program.marks[peak.mark])});
+    // Managed memory appears in the first step.
+    const std::int64_t used = program.used_bytes(peak.reserved) - (stage == 0 ? program.managed_bytes : 0);
+    phases.push_back({names[stage], peak.allocated, peak.reserved, used, describe(plan, program.marks[peak.mark])});
   }
   return phases;
 }
@@ -81,7 +82,7 @@ std::optional<SaveReport> save_report(const Plan& plan, const Outcome& outcome) 
   save.time_s = outcome.save_time.seconds();
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
     const Program& program = plan.programs[p];
-    const std::int64_t used = outcome.programs[p].device_by_stage[stage].reserved + program.outside_bytes;
+    const std::int64_t used = program.used_bytes(outcome.programs[p].device_by_stage[stage].reserved);
     save.peak_device_bytes = std::max(save.peak_device_bytes, used);
     save.fits = save.fits && used <= program.capacity_bytes;
     save.written_bytes += std::llround(program.saved) * static_cast<std::int64_t>(program.devices.size());

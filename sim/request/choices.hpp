@@ -50,6 +50,18 @@ inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf
                                                       Choice<Implementation>{"torchtitan", Implementation::torchtitan},
                                                       Choice<Implementation>{"liger", Implementation::liger},
                                                       Choice<Implementation>{"megatron", Implementation::megatron}};
+inline constexpr std::array optimizer_choices = {
+    Choice<OptimizerKind>{"adamw", OptimizerKind::adamw},
+    Choice<OptimizerKind>{"adamw-8bit", OptimizerKind::adamw_8bit},
+    Choice<OptimizerKind>{"paged-adamw", OptimizerKind::paged_adamw},
+    Choice<OptimizerKind>{"paged-adamw-8bit", OptimizerKind::paged_adamw_8bit},
+    Choice<OptimizerKind>{"adamw-bf16", OptimizerKind::adamw_bf16},
+    Choice<OptimizerKind>{"adafactor", OptimizerKind::adafactor},
+    Choice<OptimizerKind>{"lion", OptimizerKind::lion},
+    Choice<OptimizerKind>{"lion-8bit", OptimizerKind::lion_8bit},
+    Choice<OptimizerKind>{"muon", OptimizerKind::muon},
+    Choice<OptimizerKind>{"sgd", OptimizerKind::sgd},
+    Choice<OptimizerKind>{"sgd-momentum", OptimizerKind::sgd_momentum}};
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};

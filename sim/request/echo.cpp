@@ -48,7 +48,7 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"micro-batch", request.micro_batch},
       {"grad-accum", request.grad_accum},
       {"precision", word(precision_choices, request.precision)},
-      {"optimizer", std::string("adamw")},
+      {"optimizer", word(optimizer_choices, request.optimizer)},
       {"peft", word(peft_choices, peft.kind)},
       {"lora-rank", peft.low_rank() ? OptionValue(peft.rank) : none},
       {"lora-targets", text_or_none(targets_text(peft))},

@@ -31,7 +31,7 @@ constexpr std::array table = {
     OptionSpec{"Strategy", "precision", 0, "PRECISION",
                "bf16-mixed, fp16-mixed, amp-bf16, bf16, fp32 or fp8-mixed [bf16-mixed]"},
     OptionSpec{"Strategy", "reduce-dtype", 0, "TYPE", "type of gradient reduction: bf16, fp16 or fp32 [the runtime's]"},
-    OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw [adamw]"},
+    OptionSpec{"Strategy", "optimizer", 0, "OPTIMIZER", "adamw, adamw-8bit, adafactor, lion, muon, sgd, ... [adamw]"},
     OptionSpec{"Strategy", "optimizer-impl", 0, "IMPL", "fused, foreach or for-loop [fused]"},
     OptionSpec{
         "Strategy", "checkpointing", 0, "POLICY",

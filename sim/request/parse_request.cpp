@@ -96,13 +96,7 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   where_given(texts, "price", [&](const OptionText& text) {
     request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
   });
-  where_given(texts, "threads", [&](const OptionText& text) {
-    const std::int64_t threads = positive(parse_count(text.value, text.where), text);
-    if (threads > std::numeric_limits<int>::max()) {
-      throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
-    }
-    request.threads = static_cast<int>(threads);
-  });
+  where_given(texts, "threads", [&](const OptionText& text) { request.threads = parse_threads(text); });
   where_given(texts, "seed", [&](const OptionText& text) {
     request.seed = static_cast<std::uint64_t>(parse_count(text.value, text.where));
   });
@@ -129,6 +123,7 @@ void set_checkpointing(const OptionText& text, Request& request) {
 void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "precision", precision_choices, request.precision);
   set_choice(texts, "reduce-dtype", reduce_dtype_choices, request.reduce_dtype);
+  set_choice(texts, "optimizer", optimizer_choices, request.optimizer);
   where_given(texts, "checkpointing", [&](const OptionText& text) { set_checkpointing(text, request); });
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);
@@ -204,6 +199,14 @@ void set_strategy(const OptionTexts& texts, Request& request) {
 }
 
 }  // namespace
+
+int parse_threads(const OptionText& text) {
+  const std::int64_t threads = positive(parse_count(text.value, text.where), text);
+  if (threads > std::numeric_limits<int>::max()) {
+    throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
+  }
+  return static_cast<int>(threads);
+}
 
 Request resolve_request(OptionTexts texts) {
   Request request;

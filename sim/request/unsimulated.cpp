@@ -27,12 +27,6 @@ struct FixedOption {
 
 const std::vector<FixedOption>& fixed_options() {
   static const std::vector<FixedOption> options = {
-      {"optimizer",
-       {"adamw"},
-       {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
-        "sgd-momentum"},
-       false,
-       ""},
       {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},

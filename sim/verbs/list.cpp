@@ -48,6 +48,10 @@ std::string system_detail(const std::string& name, const DataFolders& data) {
                      system.hosts.size() == 1 ? "" : "s");
 }
 
+std::string optimizer_detail(const std::string& name, const DataFolders&) {
+  return std::string(describe(choose(optimizer_choices, "optimizer", {name, "list"})));
+}
+
 constexpr std::array kinds = {
     Kind{"models", "what --model takes", [](const DataFolders& data) { return zoo_names(data.zoo); }, model_detail},
     Kind{"devices", "what --gpu and '4xDEVICE' take", [](const DataFolders& data) { return catalog(data).gpu_names(); },
@@ -56,7 +60,8 @@ constexpr std::array kinds = {
          [](const DataFolders& data) { return system_names(data.topologies); }, system_detail},
     Kind{"strategies", "what --strategy takes", [](const DataFolders&) { return strategy_names(); },
          [](const std::string& name, const DataFolders&) { return describe_strategy(name); }},
-    Kind{"optimizers", "what --optimizer takes", [](const DataFolders&) { return Names{"adamw"}; }},
+    Kind{"optimizers", "what --optimizer takes", [](const DataFolders&) { return names_of(optimizer_choices); },
+         optimizer_detail},
     Kind{"precisions", "what --precision takes", [](const DataFolders&) { return names_of(precision_choices); }},
     Kind{"attentions", "what --attention takes", [](const DataFolders&) { return names_of(attention_choices); }},
     Kind{"losses", "what --loss takes", [](const DataFolders&) { return names_of(loss_choices); }},

@@ -35,6 +35,8 @@ ExitStatus run_simulate(const Command& command);
 std::string simulate_help();
 ExitStatus run_list(const Command& command);
 std::string list_help();
+ExitStatus run_validate(const Command& command);
+std::string validate_help();
 ExitStatus run_help(const Command& command);
 std::string general_help();
 ExitStatus run_version(const Command& command);

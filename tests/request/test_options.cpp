@@ -70,6 +70,8 @@ TEST_CASE("every option reaches its member") {
                                       "fused",
                                       "--implementation",
                                       "torchtitan",
+                                      "--optimizer",
+                                      "lion-8bit",
                                       "--optimizer-impl",
                                       "for-loop",
                                       "--pin-memory",
@@ -101,6 +103,7 @@ TEST_CASE("every option reaches its member") {
   CHECK(request.attention == AttentionKind::sdpa);
   CHECK(request.loss == LossKind::fused);
   CHECK(request.implementation == Implementation::torchtitan);
+  CHECK(request.optimizer == OptimizerKind::lion_8bit);
   CHECK(request.optimizer_impl == OptimizerImpl::for_loop);
   CHECK(request.pin_memory == false);
   CHECK(request.host_memory == Bytes(512'000'000'000));

@@ -16,9 +16,6 @@ std::string refusal_of(const std::string& option, const std::string& value) {
 
 TEST_CASE("known values that wait are named as such, with what there is") {
   const std::vector<std::pair<std::string, std::vector<std::string>>> waiting = {
-      {"--optimizer",
-       {"adamw-8bit", "paged-adamw", "paged-adamw-8bit", "adamw-bf16", "adafactor", "lion", "lion-8bit", "muon", "sgd",
-        "sgd-momentum"}},
       {"--peft", {"dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
       {"--allocator", {"expandable"}},
       {"--format", {"html"}},
@@ -36,8 +33,7 @@ TEST_CASE("known values that wait are named as such, with what there is") {
 }
 
 TEST_CASE("the one value that is simulated may be said") {
-  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{{"--optimizer", "adamw"},
-                                                                                      {"--peft", "none"},
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{{"--peft", "none"},
                                                                                       {"--lora-rank", "16"},
                                                                                       {"--quantization", "nf4-dq"},
                                                                                       {"--kbit-upcast", "on"},

@@ -5,12 +5,12 @@
 // fp32 gradients of the WHOLE model, which stay for good and take each micro-step's bf16 gradients in after its
 // backward. The bf16 gradients stay too, from the first backward through the step, zeroed in place. After the last
 // backward each group's gradients are all-reduced at once, cast to the communication type, with nothing to overlap.
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
 #include "sim/plan/deepspeed.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -27,9 +27,9 @@ class Bf16Optimizer : public Strategy {
         recorder_(context.recorder),
         groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world())),
         gradients_(context.architecture.parameters.size()) {
-    std::vector<std::int64_t> partitions;
-    for (const FlatGroup& group : groups_) partitions.push_back(group.partition);
-    adam_.emplace(recorder_, request_.optimizer_impl, DType::f32, std::move(partitions));
+    std::vector<OptimizedTensor> partitions;
+    for (const FlatGroup& group : groups_) partitions.push_back(flat_partition(group.partition, DType::f32));
+    optimizer_ = make_optimizer(context, std::move(partitions));
   }
 
   void initialise() override {
@@ -74,7 +74,7 @@ class Bf16Optimizer : public Strategy {
     for (std::size_t i = 0; i < groups_.size(); ++i) {
       const double elements = static_cast<double>(groups_[i].partition);
       recorder_.elementwise(2.0 * master_bytes * elements, "clip");
-      adam_->step_tensor(i);
+      optimizer_->step_tensor(i);
       recorder_.elementwise((weight_bytes + master_bytes) * elements, "copy weights");
     }
     for (const FlatGroup& group : groups_) {
@@ -107,7 +107,7 @@ class Bf16Optimizer : public Strategy {
   Recorder& recorder_;
   std::vector<FlatGroup> groups_;
   std::vector<TensorId> gradients_;  ///< bf16, by parameter
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;
   bool boundary_ = true;
 };
 

@@ -10,7 +10,7 @@
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -27,8 +27,8 @@ class DataParallel : public Strategy {
         weight_type_(weight_type(context.request.precision)),
         trained_type_(type_of_trained(context.architecture, weight_type_)),
         has_master_(keeps_master_weights(context.request.precision) && !context.architecture.adapted()),
-        adam_(context.recorder, context.request.optimizer_impl, has_master_ ? DType::f32 : trained_type_,
-              element_counts(context.architecture)),
+        optimizer_(make_optimizer(context, optimized_parameters(context.architecture,
+                                                                has_master_ ? DType::f32 : trained_type_))),
         gradients_(context.architecture.parameters.size()) {}
 
   void initialise() override {
@@ -62,7 +62,7 @@ class DataParallel : public Strategy {
       recorder_.elementwise(gradient_bytes + 4 * elements, "cast gradients");
     }
     clip_gradients(recorder_, has_master_ ? 4 * elements : gradient_bytes, false);
-    adam_.step();
+    optimizer_->step();
     if (has_master_) recorder_.elementwise(4 * elements + gradient_bytes, "cast weights");
     for (const TensorId gradient : master_gradients) recorder_.release(gradient);
     for (TensorId& gradient : gradients_) recorder_.reset(gradient);
@@ -81,16 +81,9 @@ class DataParallel : public Strategy {
                                       [](const Parameter& parameter) { return parameter.trainable; });
     return trained == architecture.parameters.end() ? otherwise : trained->type.value_or(otherwise);
   }
-  static std::vector<std::int64_t> element_counts(const Architecture& architecture) {
-    std::vector<std::int64_t> counts;
-    for (const Parameter& parameter : architecture.parameters) {
-      if (parameter.trainable) counts.push_back(parameter.numel);
-    }
-    return counts;
-  }
 
   bool has_master_;
-  AdamW adam_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::vector<TensorId> gradients_;
 };
 

@@ -27,7 +27,9 @@ Architecture part_on(const Architecture& architecture, const DeviceMap& map, std
     for (const ParameterId p : architecture.modules[m].parameters) here[p.index()] = true;
   }
   for (std::size_t p = 0; p < here.size(); ++p) {
-    if (!here[p]) part.parameters[p].numel = 0;
+    if (here[p]) continue;
+    part.parameters[p].numel = 0;
+    part.parameters[p].shape = {1, 0};
   }
   return part;
 }

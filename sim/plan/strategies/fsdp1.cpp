@@ -10,8 +10,9 @@
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -44,15 +45,14 @@ class Fsdp1 : public Strategy {
         post_backward_(recorder_.stream("post-backward")),
         post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_) {
     flatten(context.architecture);
+    make_optimizers(context);
   }
 
   // The pre-backward hook hangs on the wrapped layer's output, outside of what is recomputed.
   bool hooks_precede_recomputation() const override { return true; }
 
   void initialise() override {
-    std::vector<std::int64_t> shards;
     for (Unit& unit : units_) {
-      shards.push_back(unit.shard);
       const std::int64_t bytes = unit.shard * size_of(original_);
       if (offload_) {
         recorder_.allocate_host(Pool::pinned, Category::weights, bytes, "flat shard");
@@ -61,7 +61,6 @@ class Fsdp1 : public Strategy {
         recorder_.allocate(Category::weights, bytes, "flat shard");
       }
     }
-    adam_.emplace(recorder_, request_.optimizer_impl, original_, std::move(shards));
   }
 
   void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {
@@ -123,15 +122,14 @@ class Fsdp1 : public Strategy {
   }
 
   void optimizer_step() override {
-    std::int64_t elements = 0;
-    for (const Unit& unit : units_) elements += unit.shard;
     if (offload_) {
-      create_host_moments();
-      cpu_adam(recorder_, elements, cpu_unscale_bytes);
+      cpu_optimizer_->step(cpu_unscale_bytes);
       return;
     }
+    std::int64_t elements = 0;
+    for (const Unit& unit : units_) elements += unit.shard;
     clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
-    adam_->step();
+    optimizer_->step();
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
@@ -305,11 +303,14 @@ class Fsdp1 : public Strategy {
     }
   }
 
-  void create_host_moments() {
-    if (host_moments_) return;
-    host_moments_ = true;
-    for (const Unit& unit : units_) {
-      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * unit.shard * size_of(original_), "moments");
+  // The optimizer sees the shard of each unit's flat parameter.
+  void make_optimizers(const StrategyContext& context) {
+    std::vector<OptimizedTensor> shards;
+    for (const Unit& unit : units_) shards.push_back(flat_partition(unit.shard, original_));
+    if (offload_) {
+      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(shards));
+    } else {
+      optimizer_ = make_optimizer(context, std::move(shards));
     }
   }
 
@@ -321,12 +322,12 @@ class Fsdp1 : public Strategy {
   StreamId post_reduce_;     ///< what follows the last collective of a reduction
   std::vector<Unit> units_;  ///< [0] is the root, then the decoder layers
   std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::vector<std::size_t> forward_order_;  ///< of post-forward hooks in this micro-step
   std::vector<std::size_t> known_order_;    ///< of an earlier one
   std::deque<TaskId> freed_;                ///< events after which a freed FlatParameter's memory is free
   bool in_backward_ = false;
-  bool host_moments_ = false;
 };
 
 }  // namespace

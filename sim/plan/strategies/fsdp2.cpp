@@ -11,8 +11,9 @@
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/fsdp_units.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -46,6 +47,7 @@ class Fsdp2 : public Strategy {
         if (parameter.trainable) local_elements_[parameter.id.index()] = parameter.local;
       }
     }
+    make_optimizers(context);
   }
 
   bool hooks_precede_recomputation() const override { return true; }
@@ -66,7 +68,6 @@ class Fsdp2 : public Strategy {
         }
       }
     }
-    adam_.emplace(recorder_, request_.optimizer_impl, original_, local_elements_);
   }
 
   void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {
@@ -132,19 +133,18 @@ class Fsdp2 : public Strategy {
   }
 
   void optimizer_step() override {
-    double elements = 0;
-    for (const std::int64_t local : local_elements_) elements += static_cast<double>(local);
     if (offload_) {
-      create_host_moments();
-      cpu_adam(recorder_, static_cast<std::int64_t>(elements), cpu_unscale_bytes);
+      cpu_optimizer_->step(cpu_unscale_bytes);
       for (Unit& unit : units_) {
         for (TensorId& gradient : unit.host_gradients) recorder_.reset(gradient);
         unit.host_gradients.clear();
       }
       return;
     }
-    clip_gradients(recorder_, elements * static_cast<double>(size_of(original_)), true);
-    adam_->step();
+    std::int64_t elements = 0;
+    for (const std::int64_t local : local_elements_) elements += local;
+    clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
+    optimizer_->step();
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
@@ -366,11 +366,20 @@ class Fsdp2 : public Strategy {
     let_go(unit, output);
   }
 
-  void create_host_moments() {
-    if (host_moments_) return;
-    host_moments_ = true;
-    for (const std::int64_t local : local_elements_) {
-      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * local * size_of(original_), "moments");
+  // The optimizer's states are DTensors of the rows that a rank owns.
+  void make_optimizers(const StrategyContext& context) {
+    std::vector<OptimizedTensor> local = optimized_parameters(architecture_, original_);
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < local_elements_.size(); ++i) {
+      if (!architecture_.parameters[i].trainable) continue;
+      OptimizedTensor& tensor = local[next++];
+      tensor.whole_rows = tensor.shape.front();
+      tensor.shape.front() = local_elements_[i] / (tensor.numel() / tensor.whole_rows);
+    }
+    if (offload_) {
+      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(local));
+    } else {
+      optimizer_ = make_optimizer(context, std::move(local));
     }
   }
 
@@ -384,7 +393,8 @@ class Fsdp2 : public Strategy {
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
   std::vector<std::int64_t> local_elements_;  ///< by parameter
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::vector<std::size_t> forward_order_;
   bool in_backward_ = false;
   TensorId kept_gather_;  ///< forward: the last unit's all-gather output
@@ -392,7 +402,6 @@ class Fsdp2 : public Strategy {
   TensorId reduce_input_;  ///< of the last reduction; alive until the next one's copy-in
   TaskId reduce_input_read_;
   std::vector<TaskId> gradients_copied_;
-  bool host_moments_ = false;
 };
 
 }  // namespace

@@ -13,8 +13,9 @@
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/deepspeed.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -38,9 +39,9 @@ class Zero12 : public Strategy {
         owned_elements_(context.architecture.parameters.size(), 0),
         places_(context.architecture.parameters.size()),
         accumulates_(context.architecture.parameters.size(), false) {
-    std::vector<std::int64_t> partitions;
+    std::vector<OptimizedTensor> partitions;
     for (const FlatGroup& group : groups_) {
-      partitions.push_back(group.partition);
+      partitions.push_back(flat_partition(group.partition, sizes_.master == 2 ? DType::bf16 : DType::f32));
       for (const OwnedSlice& slice : group.owned) {
         owned_elements_[slice.parameter.index()] = slice.elements;
         owned_total_ += architecture_.parameter(slice.parameter).numel;
@@ -49,8 +50,11 @@ class Zero12 : public Strategy {
         places_[group.parameters[i].index()] = {group.offset[i], group.partition};
       }
     }
-    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32,
-                  std::move(partitions));
+    if (offload_) {
+      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(partitions));
+    } else {
+      optimizer_ = make_optimizer(context, std::move(partitions));
+    }
   }
 
   void initialise() override {
@@ -385,7 +389,7 @@ class Zero12 : public Strategy {
       flat = cast;
     }
     recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
-    adam_->step_tensor(index);
+    optimizer_->step_tensor(index);
     recorder_.reset(flat);
     // All groups' owned gradients are views of one storage: it goes with the last group.
     if (index + 1 == groups_.size()) recorder_.reset(grads_in_partition_);
@@ -394,11 +398,7 @@ class Zero12 : public Strategy {
 
   void step_on_host(std::size_t index) {
     const FlatGroup& group = groups_[index];
-    if (index >= host_moments_) {
-      host_moments_ = index + 1;
-      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.partition * sizes_.master, "moments");
-    }
-    cpu_adam(recorder_, group.partition, cpu_unscale_bytes + cpu_downcast_bytes);
+    cpu_optimizer_->step_tensor(index, cpu_unscale_bytes + cpu_downcast_bytes);
     recorder_.copy(Direction::to_device, static_cast<double>(group.partition * sizes_.weight), pinned_,
                    "upload weights", recorder_.stream("host-to-device"));
     recorder_.wait_stream(Recorder::compute_stream(), recorder_.stream("host-to-device"));
@@ -415,7 +415,8 @@ class Zero12 : public Strategy {
   std::vector<std::int64_t> owned_elements_;  ///< by parameter
   std::vector<FlatPlace> places_;             ///< by parameter
   std::int64_t owned_total_ = 0;              ///< full elements of all parameters that touch this rank's partitions
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::array<TensorId, 2> ipg_buffers_;  ///< the second under overlap_comm
   TensorId grads_in_partition_;
   TensorId accumulated_;
@@ -424,7 +425,6 @@ class Zero12 : public Strategy {
   std::vector<bool> accumulates_;           ///< has a buffer in host memory, by parameter
   std::vector<TensorId> reduced_in_place_;  ///< until the epilogue
   TaskId last_download_;
-  std::size_t host_moments_ = 0;
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;
 };

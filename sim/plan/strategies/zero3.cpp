@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/adamw.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/deepspeed.hpp"
 #include "sim/plan/nvme_swap.hpp"
+#include "sim/plan/optimizer.hpp"
 #include "sim/plan/parameter_coordinator.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -50,6 +50,7 @@ class Zero3 : public Strategy {
                       [this](ParameterId p) { partition(p); },
                       [this] { recorder_.wait_stream(Recorder::compute_stream(), all_gather_); }}) {
     make_sub_groups();
+    make_optimizers(context);
     if (request_.offload.on_nvme()) make_swaps();
   }
 
@@ -204,10 +205,18 @@ class Zero3 : public Strategy {
         open = sub_groups_.back().elements < request_.zero.sub_group_size;
       }
     }
-    std::vector<std::int64_t> elements;
-    for (const SubGroup& group : sub_groups_) elements.push_back(group.elements);
-    adam_.emplace(recorder_, request_.optimizer_impl, sizes_.master == 2 ? DType::bf16 : DType::f32,
-                  std::move(elements));
+  }
+
+  void make_optimizers(const StrategyContext& context) {
+    std::vector<OptimizedTensor> flat;
+    for (const SubGroup& group : sub_groups_) {
+      flat.push_back(flat_partition(group.elements, sizes_.master == 2 ? DType::bf16 : DType::f32));
+    }
+    if (request_.offload.optimizer) {
+      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(flat));
+    } else {
+      optimizer_ = make_optimizer(context, std::move(flat));
+    }
   }
 
   void make_swaps() {
@@ -456,7 +465,7 @@ class Zero3 : public Strategy {
       recorder_.reset(flat);
     }
     recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
-    adam_->step_tensor(index);
+    optimizer_->step_tensor(index);
     recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast weights");
     recorder_.reset(flat);
     recorder_.reset(cast);
@@ -466,10 +475,12 @@ class Zero3 : public Strategy {
     const SubGroup& group = sub_groups_[index];
     const bool swapped = is_swapped(index);
     if (swapped) optimizer_swap_->swap_in(index);
-    if (!swapped && host_moments_.insert(index).second) {
-      recorder_.allocate_host(Pool::pageable, Category::optimizer, 2 * group.elements * sizes_.master, "moments");
+    const double extra_bytes = cpu_unscale_bytes + cpu_downcast_bytes;
+    if (swapped) {
+      cpu_optimizer_->step_swapped_tensor(index, extra_bytes);
+    } else {
+      cpu_optimizer_->step_tensor(index, extra_bytes);
     }
-    cpu_adam(recorder_, group.elements, cpu_unscale_bytes + cpu_downcast_bytes);
     if (parameter_swap_) parameter_swap_->write(index);
     if (!request_.offload.parameters) upload_weights(group);
     if (swapped) optimizer_swap_->swap_out(index);
@@ -494,11 +505,11 @@ class Zero3 : public Strategy {
   std::vector<ParameterState> states_;
   std::vector<GatherBucket> buckets_;
   ParameterCoordinator coordinator_;
-  std::optional<AdamW> adam_;
+  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::vector<Pending> bucket_;  ///< gradients waiting to be reduced
   std::int64_t bucket_elements_ = 0;
   std::deque<TaskId> reduce_events_, fetch_events_;
-  std::set<std::size_t> host_moments_;  ///< sub-groups whose moments exist in host memory
   std::optional<OptimizerSwap> optimizer_swap_;
   std::optional<ParameterSwap> parameter_swap_;
   std::vector<std::size_t> sub_group_of_;                  ///< by parameter, where something is swapped

@@ -1,0 +1,57 @@
+#include "sim/plan/cpu_optimizer.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace shardsim {
+
+CpuOptimizer::CpuOptimizer(Recorder& recorder, OptimizerKind kind, std::vector<OptimizedTensor> tensors)
+    : recorder_(recorder), kind_(kind), tensors_(std::move(tensors)), has_states_(tensors_.size(), false) {}
+
+std::int64_t CpuOptimizer::bytes_of_states(std::size_t index) const {
+  if (kind_ == OptimizerKind::lion) return tensors_[index].bytes();
+  std::int64_t sum = 0;
+  for (const StateTensor& state : state_tensors(kind_, tensors_[index])) sum += state.bytes;
+  return sum;
+}
+
+void CpuOptimizer::create_states(std::size_t index) {
+  if (has_states_[index]) return;
+  has_states_[index] = true;
+  const std::int64_t bytes = bytes_of_states(index);
+  if (bytes > 0) recorder_.allocate_host(Pool::pageable, Category::optimizer, bytes, "moments");
+}
+
+// Weights, gradients and states are read, weights and states written; cores update so many parameters a second.
+void CpuOptimizer::work(std::int64_t elements, double bytes) {
+  if (elements == 0) return;
+  const Host& host = recorder_.cluster().topology().hosts[recorder_.device().host.index()];
+  const double cores = static_cast<double>(host.cores) / static_cast<double>(recorder_.ranks_on_host());
+  const double limit =
+      std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * bytes / static_cast<double>(elements);
+  recorder_.host_work(bytes, limit, "cpu optimizer");
+}
+
+void CpuOptimizer::step(double extra_bytes) {
+  std::int64_t elements = 0;
+  double bytes = 0;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    create_states(i);
+    elements += tensors_[i].numel();
+    bytes += 3 * static_cast<double>(tensors_[i].bytes()) + 2 * static_cast<double>(bytes_of_states(i));
+  }
+  work(elements, bytes + extra_bytes * static_cast<double>(elements));
+}
+
+void CpuOptimizer::step_tensor(std::size_t index, double extra_bytes) {
+  create_states(index);
+  step_swapped_tensor(index, extra_bytes);
+}
+
+void CpuOptimizer::step_swapped_tensor(std::size_t index, double extra_bytes) {
+  const std::int64_t elements = tensors_[index].numel();
+  work(elements, 3 * static_cast<double>(tensors_[index].bytes()) + 2 * static_cast<double>(bytes_of_states(index)) +
+                     extra_bytes * static_cast<double>(elements));
+}
+
+}  // namespace shardsim

@@ -1,0 +1,36 @@
+// The optimizer on the host's cores: DeepSpeedCPUAdam and DeepSpeedCPULion, or PyTorch's CPU optimizers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/optimizer.hpp"
+#include "sim/plan/recorder.hpp"
+
+namespace shardsim {
+
+/// Updates tensors in host memory in the host thread, which waits. States are pageable and appear in the first step
+/// that touches their tensor; Lion's (deepspeed/ops/lion/cpu_lion.py) has the tensor's type.
+class CpuOptimizer {
+ public:
+  CpuOptimizer(Recorder& recorder, OptimizerKind kind, std::vector<OptimizedTensor> tensors);
+  /// The update of all tensors in one piece of work. `extra_bytes` of DRAM traffic a parameter come on top of the
+  /// kernel's own (unscaling, casting).
+  void step(double extra_bytes);
+  /// The update of one of them alone.
+  void step_tensor(std::size_t index, double extra_bytes);
+  /// As step_tensor, of a tensor whose states are swapped in from elsewhere.
+  void step_swapped_tensor(std::size_t index, double extra_bytes);
+
+ private:
+  void create_states(std::size_t index);
+  std::int64_t bytes_of_states(std::size_t index) const;
+  void work(std::int64_t elements, double bytes);
+
+  Recorder& recorder_;
+  OptimizerKind kind_;
+  std::vector<OptimizedTensor> tensors_;
+  std::vector<bool> has_states_;
+};
+
+}  // namespace shardsim
