@@ -175,7 +175,7 @@ Tensor GraphBuilder::rms_norm(const std::vector<ParameterId>& weight, const Tens
     statistics.backward.push_back(memory_kernel(DType::f32, bytes));
   }
   statistics.scratch = x.bytes();
-  statistics.backward_scratch = 2 * x.bytes();
+  statistics.backward_scratch = 3 * x.bytes();  // mean's spread gradient, x^1 and 2x, until their product is there
 
   const Tensor normalized = multiply("normalize", x, rstd);
   Operator& normalize = last();

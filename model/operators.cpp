@@ -106,6 +106,10 @@ Tensor run_decoder(GraphBuilder& b, ModuleId module, const Tensor& ids) {
     SharedTables tables;
     make_mask(b, tables);
     while (children.next_is(ModuleKind::rotary)) make_rotary_tables(b, children.take(ModuleKind::rotary), tables);
+    // transformers counts positions once for all layers; gpt2 and opt have embedded them.
+    const bool counts_positions = !b.dims().learned_positions && b.options().implementation != Implementation::torchtitan;
+    const Tensor positions = b.make(counts_positions ? 2 * b.options().seq_len : 0, DType::f32, false);  // int64
+    b.run("positions", {}, {positions});
     Tensor x = embedded.states;
     const auto advance = [&](const Tensor& next) {
       const bool keeps_name = std::find(embedded.named.begin(), embedded.named.end(), x) != embedded.named.end();
@@ -120,6 +124,7 @@ Tensor run_decoder(GraphBuilder& b, ModuleId module, const Tensor& ids) {
     for (const Tensor& named : embedded.named) {
       if (!(named == x)) b.drop(named);
     }
+    b.drop(positions);
     for (const std::optional<Tensor>& table : {tables.cos, tables.sin, tables.mask}) {
       if (table) b.drop(*table);
     }

@@ -33,7 +33,7 @@ class Ledger(TorchDispatchMode):
 
     def enter(self, phase):
         self.phase = phase
-        self.peaks[phase] = self.live
+        self.peaks[phase] = max(self.live, self.peaks.get(phase, 0))
 
     def _count(self, key, change):
         self.live += change

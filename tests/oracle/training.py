@@ -100,26 +100,20 @@ def _steps(case, mesh, ledger):
         gc.collect()
         record["between"] = ledger.live
         for micro in range(case.get("accumulation", 1)):
-            ledger_phase(ledger, record, "forward")
+            ledger.enter("forward")
             ids = torch.zeros(case["batch"], case["seq"], dtype=torch.long)
             autocast = torch.autocast("cpu", torch.bfloat16, enabled=case["precision"] == "amp-bf16")
             with autocast:
                 loss = model(input_ids=ids, labels=ids.clone()).loss
-            ledger_phase(ledger, record, "backward")
+            ledger.enter("backward")
             loss.backward()
             del loss, ids
-        ledger_phase(ledger, record, "optimizer")
+        ledger.enter("optimizer")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step == 0:
             ledger.peaks.clear()
     return {"between": record["between"], **ledger.peaks}
-
-
-def ledger_phase(ledger, record, phase):
-    before = ledger.peaks.get(phase, 0)
-    ledger.enter(phase)
-    ledger.peaks[phase] = max(before, ledger.live)
 
 
 def fsdp2(model="llama-512", world=8, **changes):
