@@ -68,6 +68,8 @@ class GraphBuilder {
   /// Of the embedding's result, and so of the residual stream.
   DType residual() const { return residual_; }
   bool autocasts() const { return options_.precision == Precision::amp_bf16 || options_.autocast; }
+  /// In which a parameter is stored.
+  DType type_of(ParameterId parameter) const;
   bool fused_norms() const { return options_.implementation != Implementation::hf; }
 
   // Steps.
@@ -142,7 +144,6 @@ class GraphBuilder {
  private:
   void step(Step::Kind kind, std::size_t index) { graph_.forward.push_back({kind, static_cast<std::uint32_t>(index)}); }
   bool needs_gradient(const Tensor& tensor) const { return graph_.value(tensor.id).needs_gradient; }
-  DType type_of(ParameterId parameter) const;
   bool trains(const std::vector<ParameterId>& parameters) const;
   Tensor cast_weight(const std::vector<ParameterId>& parameters);
   /// The product of a module without children, or of one such module of each expert.
@@ -160,6 +161,7 @@ class GraphBuilder {
   Tensor scale_by_weight_plus_one(const std::vector<ParameterId>& weight, const Tensor& normalized, DType type);
   Tensor fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows);
   Tensor gelu_new(const Tensor& input);
+  bool computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const;
   void count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y);
 
   const Architecture& architecture_;

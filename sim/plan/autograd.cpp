@@ -24,6 +24,32 @@ bool is_product(const std::vector<Kernel>& kernels) {
   return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
+/// The module's name within its decoder layer, which the recorder knows.
+std::string_view name_in_layer(const Architecture& architecture, ModuleId id) {
+  const std::string_view name = architecture.module(id).name;
+  for (ModuleId m = id; m.valid(); m = architecture.module(m).parent) {
+    if (!is_decoder_layer(architecture, architecture.module(m))) continue;
+    const std::size_t prefix = architecture.module(m).name.size();
+    return name.size() > prefix ? name.substr(prefix + 1) : std::string_view{};
+  }
+  return name;
+}
+
+/// What each operator's tensors are called: "self_attn.q_proj", "mlp: product".
+std::vector<std::string> places_of(const Graph& graph, const Architecture& architecture) {
+  std::vector<std::string> places;
+  places.reserve(graph.operators.size());
+  for (const Operator& op : graph.operators) {
+    const std::string_view module = name_in_layer(architecture, op.module);
+    if (module.empty() || module.ends_with(op.name)) {
+      places.emplace_back(module.empty() ? std::string_view(op.name) : module);
+    } else {
+      places.push_back(std::string(module) + ": " + op.name);
+    }
+  }
+  return places;
+}
+
 std::int64_t gradient_bytes(const Value& value) {
   return value.gradient_bytes >= 0 ? value.gradient_bytes : value.bytes;
 }
@@ -39,6 +65,7 @@ Autograd::Autograd(const Architecture& architecture, const Graph& graph, const R
       recorder_(recorder),
       strategy_(strategy),
       values_(graph.values.size()),
+      places_(places_of(graph, architecture)),
       parameter_uses_(architecture.parameters.size(), 0),
       parameter_gradients_(architecture.parameters.size()) {
   count_uses();
@@ -186,15 +213,16 @@ void Autograd::read_scalar(const Operator& op) {
 
 void Autograd::run_forward(const Operator& op, bool saving) {
   read_scalar(op);
+  const std::string& place = place_of(op);
   for (const ValueId output : op.outputs) {
     ValueState& state = values_[output.index()];
     const Value& value = graph_.value(output);
     SHARDSIM_CHECK(state.owners == 0, "a value is written when nobody holds an older one");
     state.owners = 1;
-    state.storage = recorder_.allocate(category_of(value), value.bytes, op.name);
+    state.storage = recorder_.allocate(category_of(value), value.bytes, place);
   }
   TensorId scratch;
-  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, op.name);
+  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, place);
   for (const Kernel& kernel : op.forward) recorder_.kernel(kernel, op.name);
   recorder_.reset(scratch);
   if (saving) keep_saved(op);
@@ -319,6 +347,7 @@ void Autograd::hand_over(const Operator& op) {
 }
 
 void Autograd::backpropagate(const Operator& op) {
+  const std::string place = place_of(op) + " backward";
   std::vector<std::uint32_t> outgoing;
   for (const ValueId input : op.inputs) {
     if (!graph_.value(input).needs_gradient) {
@@ -334,12 +363,12 @@ void Autograd::backpropagate(const Operator& op) {
     }
     const Value& value = graph_.value(input);
     gradients_.push_back(
-        {recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1, is_product(op.backward)});
+        {recorder_.allocate(category_of(value), gradient_bytes(value), place), 1, is_product(op.backward)});
     outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
   }
   if (!op.passes_gradient) {
     TensorId scratch;
-    if (op.backward_scratch > 0) scratch = recorder_.allocate(Category::workspace, op.backward_scratch, op.name);
+    if (op.backward_scratch > 0) scratch = recorder_.allocate(Category::workspace, op.backward_scratch, place);
     for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
     recorder_.reset(scratch);
   }
@@ -361,7 +390,7 @@ std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op)
   for (const ParameterId parameter : op.parameters) {
     const Parameter& trained = architecture_.parameter(parameter);
     const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
-    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
+    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad of " + place_of(op)));
   }
   return gradients;
 }
@@ -372,7 +401,8 @@ void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parame
     held = {gradient, 1, is_product(op.weight_backward)};
   } else {
     const std::int64_t bytes = recorder_.bytes_of(gradient);
-    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad") : held.storage;
+    const TensorId sum =
+        held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad of " + place_of(op)) : held.storage;
     recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
     if (held.is_view) recorder_.release(held.storage);
     recorder_.release(gradient);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "model/architecture.hpp"
@@ -55,6 +56,9 @@ class Autograd {
     std::uint32_t index = 0;
   };
 
+  const std::string& place_of(const Operator& op) const {
+    return places_[static_cast<std::size_t>(&op - graph_.operators.data())];
+  }
   void order_backward();
   void count_uses();
   void find_layers();
@@ -84,6 +88,7 @@ class Autograd {
   Strategy& strategy_;
 
   std::vector<ValueState> values_;
+  std::vector<std::string> places_;  ///< by OperatorId: what its tensors are called
   std::vector<GradientBuffer> gradients_;
   std::vector<BackwardStep> backward_order_;
   std::vector<std::int32_t> parameter_uses_;  ///< operators that give each parameter a gradient

@@ -134,14 +134,15 @@ TEST_CASE("saving the adapter writes what is trained and nothing else") {
   CHECK_THROWS_WITH(simulated("4xA100", "ddp", {"--save", "adapter"}), Catch::Contains("no adapter to save"));
 }
 
-TEST_CASE("what a runtime does not do with adapters is refused by name") {
+TEST_CASE("what a runtime does not do with adapters is refused for its own reason") {
   const auto refused = [](const std::string& strategy, std::vector<std::string> more, const std::string& why) {
     CHECK_THROWS_WITH(simulated("2xA100", strategy, std::move(more)), Catch::Contains(why));
   };
-  refused("ddp", {"--peft", "lora", "--precision", "fp8-mixed"}, "fp8-mixed are not simulated");
+  refused("ddp", {"--peft", "lora", "--implementation", "megatron"}, "it has no adapters");
+  refused("ddp", {"--peft", "qlora", "--precision", "fp8-mixed"}, "Float8Linear");
   refused("ddp", {"--peft", "qlora", "--precision", "fp32"}, "computes in 16 bits");
   refused("zero2", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
-  refused("fsdp1", {"--peft", "lora"}, "under FSDP1");
-  refused("zero3-nvme", {"--peft", "lora", "--nvme", "4TB"}, "base on drives");
   refused("fsdp", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
+  refused("fsdp1", {"--peft", "qlora", "--quantization", "int8"}, "flatten integer tensors");
+  CHECK_THROWS_WITH(simulated("dgx-a100", "zero3-nvme", {"--peft", "qlora"}), Catch::Contains("swap buffers"));
 }
