@@ -1,4 +1,4 @@
-"""DistributedDataParallel's buckets, before and after the first iteration: data/ddp.json (gloo, one process)."""
+"""DistributedDataParallel's buckets in the first and the second iteration: data/ddp.json (gloo, one process)."""
 import torch
 import torch.distributed as dist
 
@@ -19,13 +19,21 @@ USED = ("llama-1024", "llama-1024-tied", "qwen2-1024", "gpt2-1024")
 
 def buckets(name, precision):
     model = DistributedDataParallel(models.build(name, precision, "sdpa", "cpu"))
-    ids = torch.zeros(1, 16, dtype=torch.long)
+    iterations = []
+
+    def hook(_, bucket):
+        buffer = bucket.buffer()
+        iterations[-1].append(buffer.numel() * buffer.element_size())
+        done = torch.futures.Future()
+        done.set_result(buffer)
+        return done
+
+    model.register_comm_hook(None, hook)
+    ids = torch.zeros(1, 8, dtype=torch.long)
     for _ in range(2):
+        iterations.append([])
         model(input_ids=ids, labels=ids).loss.backward()
-    data = model._get_ddp_logging_data()
-    sizes = lambda key: [int(n) for n in data[key].split(", ")] if data.get(key) else []
-    return {"model": name, "precision": precision, "first": sizes("bucket_sizes"),
-            "rebuilt": sizes("rebuilt_bucket_sizes")}
+    return {"model": name, "precision": precision, "first": iterations[0], "rebuilt": iterations[1]}
 
 
 def main():

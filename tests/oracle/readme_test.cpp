@@ -25,6 +25,9 @@ struct Kind {
 const std::vector<Kind> kinds{
     {"Tensors saved for backward", oracle::saved_tensors},
     {"Training steps", oracle::training},
+    {"Optimizer states", oracle::optimizers},
+    {"DDP's buckets", oracle::ddp},
+    {"accelerate's placement", oracle::device_map},
 };
 
 /// One line a case: its figures, ours where equal, else both; and how far the worst of them is off.

@@ -18,6 +18,9 @@ inline nlohmann::json recording(const std::string& name) {
   return nlohmann::json::parse(file);
 }
 
+/// The programs leave out tensors of one element.
+constexpr std::int64_t scalar = 8;
+
 /// One figure, both ways.
 struct Row {
   std::string name, figure;
@@ -46,5 +49,8 @@ inline void check(const std::vector<Row>& rows) {
 /// One a kind; README.md prints them.
 std::vector<Row> saved_tensors();
 std::vector<Row> training();
+std::vector<Row> optimizers();
+std::vector<Row> ddp();
+std::vector<Row> device_map();
 
 }  // namespace shardsim::oracle
