@@ -63,6 +63,8 @@ class GraphBuilder {
   Graph take() { return std::move(graph_); }
 
   std::int64_t tokens() const { return tokens_; }
+  /// Of them, those that are no virtual ones.
+  std::int64_t real_tokens() const { return tokens_ - options_.micro_batch * options_.virtual_tokens; }
   /// Of matrix products' results.
   DType compute() const { return compute_; }
   /// Of the embedding's result, and so of the residual stream.
@@ -128,8 +130,12 @@ class GraphBuilder {
   /// One projection of all experts of a layer over evenly dispatched rows.
   Tensor grouped_linear(const std::vector<ModuleId>& experts, const Tensor& input);
   Tensor norm(ModuleId module, const Tensor& input);
-  /// Rows of the module's table for `rows` indices; absent indices are positions, which nobody keeps.
-  Tensor embedding(ModuleId module, const Tensor& indices, std::int64_t rows);
+  /// Rows of the module's table for `rows` indices; absent indices are those of a prompt, which nobody keeps.
+  Tensor embedding(ModuleId module, const std::optional<Tensor>& indices, std::int64_t rows);
+  /// The embedded tokens of each sequence behind its virtual ones.
+  Tensor prepend_prompt(ModuleId prompt, const Tensor& embedded);
+  /// A bottleneck adapter: a projection down, SiLU and a projection up, added to what it reads.
+  Tensor bottleneck(ModuleId layer, const Tensor& states);
   Tensor activation(ModuleId module, const Tensor& input) {
     return call(module, [&] { return activation_function(input); });
   }
@@ -152,6 +158,15 @@ class GraphBuilder {
   Tensor run_linear(const std::vector<ModuleId>& modules, const Tensor& input);
   /// The same of modules that PEFT has wrapped.
   Tensor low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input);
+  /// The parts of such modules: of one, or of each expert.
+  struct DoraModules {
+    std::vector<ModuleId> base, a, b, magnitude;
+  };
+  /// What DoRA adds to the frozen result.
+  Tensor dora(const std::vector<ModuleId>& wrappers, const DoraModules& modules, const Tensor& x,
+              const Tensor& base_result, bool dropped);
+  Tensor dropped_product(const Module& base, const std::optional<Tensor>& weight, const Tensor& x, DType type,
+                         std::int64_t groups);
   void count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
                             const Tensor& y);
   Tensor projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,

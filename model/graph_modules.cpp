@@ -243,14 +243,15 @@ Tensor GraphBuilder::scale_by_weight_plus_one(const std::vector<ParameterId>& we
   return y;
 }
 
-Tensor GraphBuilder::embedding(ModuleId id, const Tensor& indices, std::int64_t rows) {
+Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices, std::int64_t rows) {
   return call(id, [&] {
     const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
     const std::int64_t width = architecture_.parameter(parameters.front()).shape.back();
     const DType type = type_of(parameters.front());
     const Tensor result = make(rows * width, type);
     const std::string_view name = local_name(architecture_.module(id));
-    Operator& op = run(name, {indices}, {result}, {indices}, parameters);
+    Operator& op =
+        indices ? run(name, {*indices}, {result}, {*indices}, parameters) : run(name, {}, {result}, {}, parameters);
     op.forward.push_back(memory_kernel(type, real(2 * result.bytes())));
     if (!trains(parameters)) return result;
     // The gradient is dense: zero the table, sort the indices, add the rows.

@@ -1,6 +1,9 @@
 #include "sim/plan/adapter_defaults.hpp"
 
+#include <fmt/format.h>
+
 #include "model/core/error.hpp"
+#include "sim/request/choices.hpp"
 
 namespace shardsim {
 namespace {
@@ -42,6 +45,42 @@ void refuse_impossible(const Request& request) {
   }
 }
 
+/// Low-rank adapters meet more of the frameworks than the other methods do.
+void refuse_combinations(const Request& request) {
+  const Peft& peft = request.peft;
+  const bool plain_low_rank = peft.low_rank() && !peft.decomposes();
+  if (plain_low_rank) return;
+  if (request.compile || request.checkpointing == Checkpointing::selective ||
+      request.precision == Precision::fp8_mixed) {
+    throw InputError("this method with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
+                     "lora or qlora, or --compile off, --checkpointing none, full or every:K, and another --precision");
+  }
+  if (request.kind == StrategyKind::device_map) {
+    throw InputError("this method under a device map is not simulated yet", "--peft, --strategy device-map",
+                     "lora or qlora, or single, ddp or fsdp");
+  }
+}
+
+void describe_method(const Request& request, std::vector<std::string>& assumptions) {
+  const Peft& peft = request.peft;
+  if (peft.decomposes()) {
+    assumptions.push_back(
+        "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT "
+        "does");
+  }
+  if (peft.kind == PeftKind::adapter) {
+    assumptions.push_back(
+        fmt::format("two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn "
+                    "(Houlsby et al. 2019)",
+                    peft.reduction));
+  }
+  if (peft.kind == PeftKind::prompt) {
+    assumptions.push_back(fmt::format(
+        "{} virtual tokens stand in front of each sequence{}; throughput counts the others", peft.virtual_tokens,
+        request.peft_config.empty() ? " (another number: a PEFT adapter_config.json)" : ""));
+  }
+}
+
 void describe_base(const Request& request, std::vector<std::string>& assumptions) {
   const Peft& peft = request.peft;
   if (!peft.quantizes()) return;
@@ -77,10 +116,49 @@ bool trainer_autocasts(const Request& request) {
   return request.peft.any() && is_whole(request) && keeps_master_weights(request.precision);
 }
 
+void take_stored_quantization(Request& request, const Architecture& architecture,
+                              std::vector<std::string>& assumptions) {
+  if (!architecture.stored) return;
+  const StoredQuantization& stored = *architecture.stored;
+  const std::string where = architecture.name + ", quantization_config";
+  for (const std::string& warning : stored.warnings) {
+    request.warnings.push_back(fmt::format("{}: {}", where, warning));
+  }
+  if (stored.method == "fp8" || stored.method == "mxfp4") {
+    request.warnings.push_back(
+        fmt::format("{}: weights stored in {} are not trained as they are; they are taken as expanded to the "
+                    "training's types first",
+                    where, stored.method));
+    return;
+  }
+  if (!stored.storage) {
+    throw InputError(fmt::format("training over weights that {} quantized is not simulated", stored.method), where,
+                     "bitsandbytes or gptq, or the model's unquantized config.json");
+  }
+  Peft& peft = request.peft;
+  if (!peft.any()) {
+    throw InputError("transformers fine-tunes no purely quantized model", where,
+                     "--peft lora for adapters over it, or the model's unquantized config.json");
+  }
+  const std::string_view name = name_in(quantization_choices, *stored.storage);
+  if (peft.quantizes() && peft.quantization != *stored.storage) {
+    request.warnings.push_back(fmt::format("{}: the base is stored as {}, whatever --quantization says", where, name));
+  }
+  if (peft.kind == PeftKind::lora) peft.kind = PeftKind::qlora;
+  if (peft.kind == PeftKind::dora) peft.kind = PeftKind::qdora;
+  peft.quantization = *stored.storage;
+  peft.quantized_base = true;
+  if (peft.kind == PeftKind::qdora && peft.quantization == Quantization::gptq4) {
+    throw InputError("PEFT has no DoRA over GPTQ's layers", where, "--peft lora");
+  }
+  assumptions.push_back(fmt::format("the base is quantized as its own config.json says: {} ({})", name, stored.method));
+}
+
 void choose_adapter_types(Request& request, std::vector<std::string>& assumptions) {
   Peft& peft = request.peft;
   if (!peft.any()) return;
   refuse_impossible(request);
+  refuse_combinations(request);
   const bool mixed = keeps_master_weights(request.precision);
   const bool whole = is_whole(request);
   peft.fp32_adapters = whole && mixed;
@@ -89,12 +167,12 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   if (whole && mixed) {
     assumptions.emplace_back(
         "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make "
-        "of "
-        "mixed precision; adapters in 16 bits without autocast: --precision bf16");
+        "of mixed precision; adapters in 16 bits without autocast: --precision bf16");
   } else if (mixed) {
     assumptions.emplace_back(
         "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
   }
+  describe_method(request, assumptions);
   describe_runtime(request, assumptions);
   describe_base(request, assumptions);
 }

@@ -50,10 +50,11 @@ void choose_reduce_type(Request& request, std::vector<std::string>& assumptions)
 
 void choose_seq_len(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions) {
   const Dimensions& dims = architecture.dims;
-  if (request.seq_len_given || !dims.learned_positions || request.seq_len <= dims.max_positions) return;
-  request.seq_len = dims.max_positions;
+  const std::int64_t most = dims.max_positions - request.peft.prompt_length();
+  if (request.seq_len_given || !dims.learned_positions || request.seq_len <= most || most < 1) return;
+  request.seq_len = most;
   assumptions.push_back(
-      fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
+      fmt::format("--seq-len is {}: {} has learned positions for no more", most, architecture.name));
 }
 
 void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptions) {
@@ -209,6 +210,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);
+  take_stored_quantization(request, architecture, assumptions);
   choose_adapter_types(request, assumptions);
   describe_framework(request, assumptions);
   check_size(request, architecture);

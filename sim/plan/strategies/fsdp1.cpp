@@ -12,9 +12,8 @@
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/fsdp_units.hpp"
-#include "sim/plan/optimizer.hpp"
+#include "sim/plan/strategies/fsdp.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -31,28 +30,18 @@ std::int64_t predivide_factor(std::int64_t ranks) {
   return factor;
 }
 
-class Fsdp1 : public Strategy {
+class Fsdp1 : public Fsdp {
  public:
   explicit Fsdp1(const StrategyContext& context)
-      : request_(context.request),
-        architecture_(context.architecture),
-        recorder_(context.recorder),
-        original_(keeps_master_weights(context.request.precision) ? DType::f32
-                                                                  : weight_type(context.request.precision)),
-        compute_(gradient_type(context.request.precision)),
-        reduce_(*context.request.reduce_dtype),
-        offload_(context.request.offload.any()),
+      : Fsdp(context),
         reshard_after_forward_(context.request.kind != StrategyKind::fsdp1_grad_op),
         pre_unshard_(recorder_.stream("pre-unshard")),
         unshard_(recorder_.stream("unshard")),
-        post_backward_(recorder_.stream("post-backward")),
-        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_) {
+        post_backward_(recorder_.stream("post-backward")) {
+    post_reduce_ = recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_;
     flatten(context);
-    make_optimizers(context);
+    make_optimizers(context, optimized_shards());
   }
-
-  // The pre-backward hook hangs on the wrapped layer's output, outside of what is recomputed.
-  bool hooks_precede_recomputation() const override { return true; }
 
   void initialise() override {
     for (const Unit& unit : units_) {
@@ -97,8 +86,6 @@ class Fsdp1 : public Strategy {
     if (u != root && reshard_after_forward_) reshard(u);
   }
 
-  void begin_backward() override { in_backward_ = true; }
-
   void pre_backward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
     if (u == no_unit) return;
@@ -106,18 +93,19 @@ class Fsdp1 : public Strategy {
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
     units_[u].waits_for_backward = false;
     prefetch_before(u, FsdpOptions::Prefetch::pre);
+    let_frozen_go();
   }
 
   // The root's FlatParameter has all its gradients only when the embedding, the last of all, has its own. A frozen one
-  // goes when the gradients of the unit's inputs are there, if they have any.
+  // goes when the gradients of the unit's inputs are there, if they have any: their tensor's hooks run in the order of
+  // their registration, so that the unit below has gathered before.
   void post_backward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
     if (u == no_unit || units_[u].ends_last) return;
     if (units_[u].trained) {
       reduce(u);
     } else {
-      reshard(u);
-      prefetch_before(u, FsdpOptions::Prefetch::post);
+      frozen_to_go_ = u;
     }
   }
 
@@ -126,6 +114,7 @@ class Fsdp1 : public Strategy {
   }
 
   void end_backward() override {
+    let_frozen_go();
     for (std::size_t u = 0; u < units_.size(); ++u) {
       if (!units_[u].ends_last) continue;
       if (units_[u].trained) {
@@ -145,15 +134,9 @@ class Fsdp1 : public Strategy {
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
+  // Offloaded gradients have gone at the end of backward.
   void optimizer_step() override {
-    if (offload_) {
-      cpu_optimizer_->step(cpu_unscale_bytes);
-      return;
-    }
-    std::int64_t elements = 0;
-    for (const Unit& unit : units_) elements += unit.trained ? unit.shard : 0;
-    clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
-    optimizer_->step();
+    update();
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
@@ -267,9 +250,15 @@ class Fsdp1 : public Strategy {
 
   void prefetch_before(std::size_t index, FsdpOptions::Prefetch when) {
     if (request_.fsdp.backward_prefetch != when) return;
-    const auto here = std::find(forward_order_.begin(), forward_order_.end(), index);
-    if (here == forward_order_.begin() || here == forward_order_.end()) return;
-    if (units_[*(here - 1)].waits_for_backward) prefetch(*(here - 1));
+    const std::optional<std::size_t> before = unit_before(index);
+    if (before && units_[*before].waits_for_backward) prefetch(*before);
+  }
+
+  void let_frozen_go() {
+    if (!frozen_to_go_) return;
+    reshard(*frozen_to_go_);
+    prefetch_before(*frozen_to_go_, FsdpOptions::Prefetch::post);
+    frozen_to_go_.reset();
   }
 
   void prefetch(std::size_t index) {
@@ -293,11 +282,7 @@ class Fsdp1 : public Strategy {
     recorder_.wait_stream(post_backward_, Recorder::compute_stream());
     TensorId reduced = reduce_scatter(unit);
     recorder_.reset(flat);
-    if (recorder_.replicas() > 1) {
-      recorder_.wait_stream(post_reduce_, post_backward_);
-      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(reduced)), "all-reduce",
-                           post_reduce_, Group::replicate);
-    }
+    reduce_over_replicas(recorder_.bytes_of(reduced), post_backward_);
     const std::int64_t ranks = recorder_.world() * recorder_.replicas();
     if (ranks / predivide_factor(ranks) > 1) divide(reduced, post_reduce_);
     keep(unit, reduced);
@@ -357,33 +342,21 @@ class Fsdp1 : public Strategy {
   }
 
   // The optimizer sees the shard of each unit's flat parameter.
-  void make_optimizers(const StrategyContext& context) {
+  std::vector<OptimizedTensor> optimized_shards() const {
     std::vector<OptimizedTensor> shards;
     for (const Unit& unit : units_) {
       if (unit.trained) shards.push_back(flat_partition(unit.shard, original_));
     }
-    if (offload_) {
-      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(shards));
-    } else {
-      optimizer_ = make_optimizer(context, std::move(shards));
-    }
+    return shards;
   }
 
-  const Request& request_;
-  const Architecture& architecture_;
-  Recorder& recorder_;
-  DType original_, compute_, reduce_;
-  bool offload_, reshard_after_forward_;
+  bool reshard_after_forward_;
   StreamId pre_unshard_, unshard_, post_backward_;
-  StreamId post_reduce_;     ///< what follows the last collective of a reduction
   std::vector<Unit> units_;  ///< [0] is the root, then the decoder layers, then what is trained beside frozen ones
   std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
-  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
-  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<std::size_t> forward_order_;     ///< of post-forward hooks in this micro-step
-  std::vector<std::size_t> known_order_;       ///< of an earlier one
-  std::deque<TaskId> freed_;                   ///< events after which a freed FlatParameter's memory is free
-  bool in_backward_ = false;
+  std::vector<std::size_t> known_order_;     ///< of an earlier one
+  std::deque<TaskId> freed_;                 ///< events after which a freed FlatParameter's memory is free
+  std::optional<std::size_t> frozen_to_go_;  ///< a unit whose inputs have their gradients
 };
 
 }  // namespace
