@@ -113,7 +113,8 @@ Architecture read_architecture(const fs::path& config, std::string_view name) {
   std::error_code ignored;
   const fs::path file = fs::is_directory(config, ignored) ? config / "config.json" : config;
   const Config read = Config::read(file);
-  Architecture architecture = build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
+  Architecture architecture =
+      build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
   architecture.stored = read_quantization(read);
   return architecture;
 }

@@ -82,9 +82,7 @@ Tensor rotate_in_place(GraphBuilder& b, const Tensor& states) {
 }
 
 /// Query heads that share one head of keys and values when attention begins.
-std::int64_t query_group(const Dimensions& d) {
-  return d.latent || falcon_repeats_heads(d) ? 1 : d.heads / d.kv_heads;
-}
+std::int64_t query_group(const Dimensions& d) { return d.latent || falcon_repeats_heads(d) ? 1 : d.heads / d.kv_heads; }
 
 Tensor repeat_heads(GraphBuilder& b, const Tensor& states, std::int64_t times) {
   if (times == 1) return states;

@@ -86,7 +86,8 @@ Embedded embed(GraphBuilder& b, Children& children, const Tensor& ids) {
     // opt counts positions by the attention mask, each sequence on its own; gpt2's serve all sequences.
     const std::int64_t rows = d.family == Family::opt ? b.tokens() : b.options().seq_len;
     const Tensor indices = b.make(2 * rows, DType::f32, false);  // int64
-    b.run("positions", {}, {indices}).forward.push_back(memory_kernel(DType::f32, static_cast<double>(indices.bytes())));
+    b.run("positions", {}, {indices})
+        .forward.push_back(memory_kernel(DType::f32, static_cast<double>(indices.bytes())));
     positions = b.embedding(children.need(ModuleKind::embedding), indices, rows);
     result.named.push_back(*positions);
     result.named.push_back(indices);
@@ -118,7 +119,8 @@ Tensor run_decoder(GraphBuilder& b, ModuleId module, const Tensor& ids) {
     make_mask(b, tables);
     while (children.next_is(ModuleKind::rotary)) make_rotary_tables(b, children.take(ModuleKind::rotary), tables);
     // transformers counts positions once for all layers; gpt2 and opt have embedded them.
-    const bool counts_positions = !b.dims().learned_positions && b.options().implementation != Implementation::torchtitan;
+    const bool counts_positions =
+        !b.dims().learned_positions && b.options().implementation != Implementation::torchtitan;
     const Tensor positions = b.make(counts_positions ? 2 * b.options().seq_len : 0, DType::f32, false);  // int64
     b.run("positions", {}, {positions});
     Tensor x = embedded.states;

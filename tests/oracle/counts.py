@@ -28,11 +28,11 @@ def fnv1a(lines):
     return f"{value:016x}"
 
 
-def model_of(name):
+def model_of(name, dtype=torch.bfloat16):
     config = json.loads((ZOO / f"{name}.json").read_text())
     with torch.device("meta"):
         return transformers.AutoModelForCausalLM.from_config(
-            transformers.AutoConfig.for_model(**config), dtype=torch.bfloat16)
+            transformers.AutoConfig.for_model(**config), dtype=dtype)
 
 
 def lines_of(parameters):
@@ -40,7 +40,7 @@ def lines_of(parameters):
 
 
 def count(name):
-    model = model_of(name)
+    model = model_of(name, torch.float32)  # in which from_pretrained keeps the routers' corrections
     named = list(model.named_parameters())
     buffers = {b.untyped_storage()._cdata: b.untyped_storage().nbytes() for b in model.buffers() if b.dim() > 0}
     return {"model": name, "parameters": sum(p.numel() for _, p in named), "tensors": len(named),

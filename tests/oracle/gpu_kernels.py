@@ -21,6 +21,8 @@ def _without_memory(tensor):
 def _gpu_sdpa(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
     if not _without_memory(query):
         return _sdpa(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+    if torch.is_autocast_enabled("cpu"):  # it lowers what SDPA is given; called by name, kernels would get it as it is
+        query, key, value = (t.to(torch.get_autocast_dtype("cpu")) for t in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     if attn_mask is None and query.dtype != torch.float32 and (enable_gqa or not grouped):
         return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False,

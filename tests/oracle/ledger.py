@@ -1,8 +1,8 @@
 """Bytes that PyTorch holds while a training step runs, without any memory: fake tensors, counted by storage.
 
-Like torch.distributed._tools.mem_tracker, a dispatch mode sees every operator below autograd, and a weak reference to each
-new storage tells when it dies; here also below DTensor, and in order, so that peaks belong to phases. Not seen is what
-a kernel allocates for itself; not counted are scalars (less than 16 bytes).
+Like torch.distributed._tools.mem_tracker, a dispatch mode sees every operator below autograd, and a weak reference to
+each new storage tells when it dies; here also below DTensor, and in order, so that peaks belong to phases. Not seen is
+what a kernel allocates for itself; not counted are scalars (less than 16 bytes).
 """
 import functools
 import weakref

@@ -28,11 +28,14 @@ const std::vector<Kind> kinds{
     {"Optimizer states", oracle::optimizers},
     {"DDP's buckets", oracle::ddp},
     {"accelerate's placement", oracle::device_map},
+    {"ZeRO", oracle::zero},
+    {"Parameters, buffers and adapters", oracle::counts},
 };
 
 /// One line a case: its figures, ours where equal, else both; and how far the worst of them is off.
 std::string table(const std::vector<oracle::Row>& rows) {
-  std::string text = "| case | figures in bytes: ours, and theirs where it differs | largest difference |\n|---|---|---|\n";
+  std::string text =
+      "| case | figures in bytes: ours, and theirs where it differs | largest difference |\n|---|---|---|\n";
   for (auto row = rows.begin(); row != rows.end();) {
     const auto end = std::find_if(row, rows.end(), [&](const oracle::Row& other) { return other.name != row->name; });
     std::string figures, cause;

@@ -52,5 +52,7 @@ std::vector<Row> training();
 std::vector<Row> optimizers();
 std::vector<Row> ddp();
 std::vector<Row> device_map();
+std::vector<Row> counts();
+std::vector<Row> zero();
 
 }  // namespace shardsim::oracle

@@ -2,9 +2,9 @@
 
 Each distinct storage is counted once a region; parameters and buffers are left out, and so are the kernels' random
 states ("random_state" counts their bytes). A storage that several layers save (cos, sin, the mask) is counted under
-"shared" instead. The models lie on the meta device, whose tensors have shapes and types only, which is all that autograd
-looks at when it saves them, and kernels are those of a GPU (gpu_kernels.py). Where the CPU, with its own kernels, saves
-other bytes, "cpu" has them.
+"shared" instead. The models lie on the meta device, whose tensors have shapes and types only, which is all that
+autograd looks at when it saves them, and kernels are those of a GPU (gpu_kernels.py). Where the CPU, with its own
+kernels, saves other bytes, "cpu" has them.
 """
 import torch
 

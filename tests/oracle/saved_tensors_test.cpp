@@ -56,9 +56,8 @@ Saved saved_by(const Graph& graph, const Architecture& model) {
 }
 
 Graph graph_of(const nlohmann::json& recorded, const Architecture& model) {
-  static const std::map<std::string, AttentionKind> kinds{{"eager", AttentionKind::eager},
-                                                          {"sdpa", AttentionKind::sdpa},
-                                                          {"flash_attention_2", AttentionKind::flash}};
+  static const std::map<std::string, AttentionKind> kinds{
+      {"eager", AttentionKind::eager}, {"sdpa", AttentionKind::sdpa}, {"flash_attention_2", AttentionKind::flash}};
   GraphOptions options;
   options.micro_batch = recorded.at("batch");
   options.seq_len = recorded.at("seq");
@@ -83,8 +82,9 @@ Architecture model_of(const nlohmann::json& recorded, const nlohmann::json& mode
 
 std::string name_of_case(const nlohmann::json& recorded) {
   std::string name = recorded.at("model").get<std::string>() + " " + recorded.at("precision").get<std::string>() + " " +
-                     recorded.at("attention").get<std::string>() + " " + std::to_string(recorded.at("batch").get<int>()) +
-                     "x" + std::to_string(recorded.at("seq").get<int>());
+                     recorded.at("attention").get<std::string>() + " " +
+                     std::to_string(recorded.at("batch").get<int>()) + "x" +
+                     std::to_string(recorded.at("seq").get<int>());
   if (recorded.contains("lora")) name += " lora " + recorded.at("lora").dump();
   return name;
 }

@@ -46,12 +46,18 @@ std::vector<std::int64_t> placement(const nlohmann::json& recorded) {
   return placed;
 }
 
+/// What a list may be off, and why.
+struct Allowed {
+  double share = 0;
+  std::string cause;
+};
+
 /// One row a number, so that two lists differ where they do.
 void compare(std::vector<oracle::Row>& rows, const std::string& name, const std::string& figure,
-             const std::vector<std::int64_t>& ours, const std::vector<std::int64_t>& theirs) {
+             const std::vector<std::int64_t>& ours, const std::vector<std::int64_t>& theirs, const Allowed& allowed) {
   for (std::size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
     const auto at = [&](const std::vector<std::int64_t>& list) { return i < list.size() ? list[i] : -1; };
-    rows.push_back({name, figure + " " + std::to_string(i), at(ours), at(theirs), 0, ""});
+    rows.push_back({name, figure + " " + std::to_string(i), at(ours), at(theirs), allowed.share, allowed.cause});
   }
 }
 
@@ -81,8 +87,12 @@ std::vector<oracle::Row> oracle::ddp() {
     std::vector<std::int64_t> expected = recorded.at("first").get<std::vector<std::int64_t>>();
     const auto rebuilt = recorded.at("rebuilt").get<std::vector<std::int64_t>>();
     expected.insert(expected.end(), rebuilt.begin(), rebuilt.end());
-    const std::string name = recorded.at("model").get<std::string>() + " " + recorded.at("precision").get<std::string>();
-    compare(rows, name, "bucket", buckets_of(recorded, file.at("models")), expected);
+    const std::string name =
+        recorded.at("model").get<std::string>() + " " + recorded.at("precision").get<std::string>();
+    // Which of a Conv1D's gradients, bias or weight, is ready first decides where a bucket closes.
+    const bool has_conv1d = recorded.at("model") == "gpt2-1024";
+    const Allowed allowed = has_conv1d ? Allowed{0.001, "the bias of a Conv1D comes before its weight"} : Allowed{};
+    compare(rows, name, "bucket", buckets_of(recorded, file.at("models")), expected, allowed);
   }
   return rows;
 }
@@ -93,11 +103,14 @@ std::vector<oracle::Row> oracle::device_map() {
   for (const nlohmann::json& recorded : file.at("cases")) {
     std::vector<std::int64_t> expected = recorded.at("layers").get<std::vector<std::int64_t>>();
     expected.push_back(recorded.at("head"));
+    const bool masks = recorded.at("model") == "gpt2" && recorded.at("balanced");
+    const Allowed allowed =
+        masks ? Allowed{0.2, "4.57 counts gpt2's causal masks, which transformers 5 no longer has"} : Allowed{};
     const auto gpus = recorded.at("gpus").get<std::vector<std::int64_t>>();
     const std::string name = recorded.at("model").get<std::string>() + " on " + joined(gpus) + " and " +
                              std::to_string(recorded.at("cpu").get<std::int64_t>()) +
                              (recorded.at("balanced") ? " balanced" : "");
-    compare(rows, name, "layers, then the head's device,", placement(recorded), expected);
+    compare(rows, name, "layers, then the head's device,", placement(recorded), expected, allowed);
   }
   return rows;
 }

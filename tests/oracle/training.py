@@ -1,7 +1,7 @@
 """Training steps with PyTorch's own parallelism on fake tensors: data/training.json.
 
-Real models, fully_shard, FullyShardedDataParallel, DistributedDataParallel and AdamW run over the "fake" process group,
-whose collectives return at once; nothing is computed, and what is allocated is counted (ledger.py). Each case runs two
+Real models, fully_shard and AdamW run over the "fake" process group, whose collectives return at once; nothing is
+computed, and what is allocated is counted (ledger.py). Each case runs two
 steps, the second of which is recorded: bytes between steps, and the peak of forward, backward and optimizer step.
 """
 import contextlib
@@ -32,7 +32,7 @@ USED = ("llama-512", "llama-512-tied", "llama-512-odd", "qwen2-512", "gpt2-512")
 
 
 def wrap_like_accelerate(model, mesh, case):
-    """accelerate 1.15, utils/fsdp_utils.py, fsdp2_prepare_model with TRANSFORMER_BASED_WRAP: layers, embedding, head."""
+    """accelerate 1.15, utils/fsdp_utils.py, fsdp2_prepare_model: layers, embedding, then norm and head together."""
     base, layers, norm = models.base_of(model)
     reduce = models.TYPES.get(case.get("reduce"))
     param = torch.bfloat16 if case["precision"] == "mixed" else None
@@ -52,26 +52,8 @@ def wrap_like_accelerate(model, mesh, case):
     return model
 
 
-def wrap_fsdp1(model, mesh, case):
-    from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision, ShardingStrategy
-    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
-
-    _, layers, _ = models.base_of(model)
-    bf16 = torch.bfloat16
-    mixed = MixedPrecision(bf16, models.TYPES[case["reduce"]], bf16) if case["precision"] == "mixed" else None
-    strategy = ShardingStrategy.FULL_SHARD if case["reshard"] else ShardingStrategy.SHARD_GRAD_OP
-    return FullyShardedDataParallel(model, device_mesh=mesh, mixed_precision=mixed, sharding_strategy=strategy,
-                                    auto_wrap_policy=ModuleWrapPolicy({type(layers[0])}), use_orig_params=True,
-                                    device_id=torch.device("cpu"))
-
-
 def wrap(model, mesh, case):
-    kind = case["strategy"]
-    if kind == "fsdp2":
-        return wrap_like_accelerate(model, mesh, case)
-    if kind == "fsdp1":
-        return wrap_fsdp1(model, mesh, case)
-    return model
+    return wrap_like_accelerate(model, mesh, case) if case["strategy"] == "fsdp2" else model
 
 
 def run(case):

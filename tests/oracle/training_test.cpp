@@ -3,8 +3,8 @@
 #include <map>
 #include <string_view>
 
-#include "../plan/scenario.hpp"
 #include "../model/config_text.hpp"
+#include "../plan/scenario.hpp"
 #include "recording.hpp"
 
 using namespace shardsim;
@@ -73,7 +73,9 @@ std::vector<std::string> words_of(const nlohmann::json& recorded) {
 }
 
 std::string name_of_case(const nlohmann::json& recorded) {
-  const auto text = [&](const char* key) { return recorded.at(key).is_string() ? recorded.at(key).get<std::string>() : ""; };
+  const auto text = [&](const char* key) {
+    return recorded.at(key).is_string() ? recorded.at(key).get<std::string>() : "";
+  };
   std::string name = text("strategy") + " x" + std::to_string(recorded.at("world").get<int>()) + " " + text("model") +
                      " " + text("precision") + "/" + text("reduce") + " " + text("attention") + " " +
                      std::to_string(recorded.at("batch").get<int>()) + "x" +
@@ -117,7 +119,8 @@ TEST_CASE("training under PyTorch's parallelism peaks where and as high as the r
   for (std::size_t i = 0; i < rows.size(); i += 4) {  // the phase of the peak: rows are a state and three phases
     const auto highest = [&](std::int64_t oracle::Row::*side) {
       const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(i) + 1;
-      return std::max_element(begin, begin + 3, [&](const auto& a, const auto& b) { return a.*side < b.*side; })->figure;
+      return std::max_element(begin, begin + 3, [&](const auto& a, const auto& b) { return a.*side < b.*side; })
+          ->figure;
     };
     INFO(rows[i].name);
     CHECK(highest(&oracle::Row::ours) == highest(&oracle::Row::theirs));

@@ -1,8 +1,9 @@
 """DeepSpeed's ZeRO on the CPU over gloo, one or two processes: data/zero.json.
 
 Real engines train a small model for three steps. Of the third: bytes that stay between steps, the peaks of forward,
-backward and optimizer step, and the collectives in their order, [name, elements, how often in a row]. Everything is in
-host memory here, so that what is offloaded counts too. Optimizer: torch.optim.AdamW, whose kernels need no compiler.
+backward and optimizer step, and the collectives of forward and backward in their order, [name, elements, how often in a
+row]. Everything is in host memory here, so that what is offloaded counts too, and so does the batch. Optimizer:
+torch.optim.AdamW, whose kernels need no compiler.
 """
 import gc
 import json
@@ -71,7 +72,7 @@ def engine_of(case):
     config = {"train_micro_batch_size_per_gpu": case["batch"], "gradient_accumulation_steps": case["accumulation"],
               "zero_optimization": zero, "bf16": {"enabled": case["precision"] == "bf16"},
               "zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
-    return deepspeed.initialize(model=model, optimizer=torch.optim.AdamW(groups, lr=1e-4), config=config)[0]
+    return deepspeed.initialize(model=model, optimizer=torch.optim.AdamW(groups, lr=1e-4, fused=True), config=config)[0]
 
 
 def train(rank, case, port, target):
@@ -87,13 +88,14 @@ def train(rank, case, port, target):
             gc.collect()
             between = ledger.live
             ledger.peaks.clear()
-            collectives.on = step == STEPS - 1
             for _ in range(case["accumulation"]):
                 ledger.enter("forward")
+                collectives.on = step == STEPS - 1
                 loss = engine(input_ids=ids, labels=ids).loss
                 ledger.enter("backward")
                 engine.backward(loss)
                 del loss
+                collectives.on = False
                 ledger.enter("optimizer")
                 engine.step()
         if rank == 0:
