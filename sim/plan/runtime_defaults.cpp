@@ -248,6 +248,13 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
 
 }  // namespace
 
+// Accelerator.prepare_model() wraps forward() in ConvertOutputsToFp32 whenever precision is mixed; DeepSpeed's engine
+// it leaves alone.
+bool accelerate_converts_outputs(const Request& request) {
+  const bool mixed = request.precision == Precision::bf16_mixed || request.precision == Precision::fp16_mixed;
+  return is_transformers(request.implementation) && mixed && is_fsdp(request.kind);
+}
+
 bool trainer_autocasts(const Request& request) {
   return request.peft.any() && is_whole(request) && keeps_master_weights(request.precision);
 }
