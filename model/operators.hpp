@@ -54,6 +54,7 @@ struct Kernel {
   double bytes = 0;
   std::int64_t m = 0, n = 0, k = 0, batch = 1;    ///< matmul
   std::int64_t seq = 0, heads = 0, head_dim = 0;  ///< attention
+  bool first_generation = false;                  ///< attention: FlashAttention 1
   bool backward = false;                          ///< attention: the backward kernel has its own efficiency
 };
 
