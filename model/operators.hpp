@@ -27,6 +27,7 @@ constexpr bool is_transformers(Implementation implementation) {
 struct GraphOptions {
   std::int64_t micro_batch = 1;
   std::int64_t seq_len = 4096;
+  std::int64_t virtual_tokens = 0;  ///< of `seq_len`, those that prompt tuning puts in front
   Precision precision = Precision::bf16_mixed;
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;

@@ -29,5 +29,7 @@ Scenario load_scenario(const Request& request, const DataFolders& data);
 
 /// Everything, for every verb. Throws InputError for a request that makes no sense on this machine.
 Report simulate(const Request& request, const DataFolders& data);
+/// The same for a scenario that is at hand.
+Report simulate(const Request& request, Scenario scenario);
 
 }  // namespace shardsim

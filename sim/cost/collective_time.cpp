@@ -31,9 +31,9 @@ constexpr double launch_us = 20;
 constexpr double fill_us = 60;
 /// LL's bandwidth is bounded by the flags that it polls: llMaxBws of tuning.cc for Ampere on 1, 2 and more nodes.
 constexpr std::array<double, 3> ll_bandwidth = {87.7e9, 22.5e9, 19.0e9};
-/// In-switch reduction (NVLink SHARP): all-reduce moves S each way. 482 GB/s of bus bandwidth instead of the ring's 367.6
-/// on 8 H200, 838 instead of 682 on 8 B200 (stas00/ml-engineering@744d01e1 network); base latency as the ring's, hop
-/// latency 25 us (hwLat of tuning.cc).
+/// In-switch reduction (NVLink SHARP): all-reduce moves S each way. 482 GB/s of bus bandwidth instead of the ring's
+/// 367.6 on 8 H200, 838 instead of 682 on 8 B200 (stas00/ml-engineering@744d01e1 network); base latency as the ring's,
+/// hop latency 25 us (hwLat of tuning.cc).
 constexpr double switch_speedup = 1.3, switch_latency_us = 25;
 
 double ring_latency(const Protocol& p, const CollectiveShape& shape, double steps) {

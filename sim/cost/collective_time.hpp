@@ -19,7 +19,7 @@ struct CollectiveShape {
   std::int64_t nodes = 1;
   HopKind intra = HopKind::nvlink;
   bool reduces_in_switch = false;  ///< NVSwitch of the third generation on: NVLink SHARP
-  double bandwidth = 0;            ///< bytes a second that each rank can send to its ring neighbour when nothing else runs
+  double bandwidth = 0;  ///< bytes a second that each rank can send to its ring neighbour when nothing else runs
 };
 
 /// What to simulate: `bytes` leave each rank toward its ring neighbour at the ring's bandwidth, after `latency`.

@@ -30,7 +30,8 @@ constexpr double kernel_mix = 0.72;
 /// FlashAttention 1 against 2, forward and backward, causal, on A100: 92 to 110 instead of 173 to 189 TFLOPS (Dao 2023,
 /// FlashAttention-2, figures 4 to 6).
 constexpr double first_generation_speed = 0.55;
-/// Heads of 64 against 128, causal, on A100 (Dao-AILab/flash-attention README: 132 to 160 instead of 155 to 189 TFLOPS).
+/// Heads of 64 against 128, causal, on A100 (Dao-AILab/flash-attention README: 132 to 160 instead of 155 to 189
+/// TFLOPS).
 constexpr double narrow_head_speed = 0.85;
 
 }  // namespace
@@ -82,7 +83,6 @@ Time KernelTimes::of(const Kernel& kernel) const {
   }
   return Time{};
 }
-
 
 Time KernelTimes::of_bytes(double bytes) const {
   const double rate = device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * kernel_mix;

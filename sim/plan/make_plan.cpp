@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/plan/adapter_defaults.hpp"
 #include "sim/plan/autograd.hpp"
 #include "sim/plan/load.hpp"
 #include "sim/plan/runtime_defaults.hpp"
@@ -20,7 +21,8 @@ constexpr std::uint64_t rank_0_role = ~std::uint64_t{0};
 GraphOptions graph_options(const Request& request) {
   GraphOptions options;
   options.micro_batch = request.micro_batch;
-  options.seq_len = request.seq_len;
+  options.seq_len = request.seq_len + request.peft.prompt_length();
+  options.virtual_tokens = request.peft.prompt_length();
   options.precision = request.precision;
   options.attention = request.attention;
   options.loss = request.loss;
@@ -28,8 +30,8 @@ GraphOptions graph_options(const Request& request) {
   options.adapter_dropout = request.peft.dropout;
   options.autocast = trainer_autocasts(request);
   options.converts_outputs = accelerate_converts_outputs(request);
-  options.input_requires_gradient = request.peft.any() && (request.checkpointing != Checkpointing::none ||
-                                                           request.peft.kbit_upcast.value_or(false));
+  options.input_requires_gradient =
+      request.peft.any() && (request.checkpointing != Checkpointing::none || request.peft.kbit_upcast.value_or(false));
   options.compile = request.compile;
   return options;
 }
@@ -81,7 +83,8 @@ void describe_paged_states(const Request& request, PagedStates paged, Plan& plan
   plan.assumptions.push_back(
       paged == PagedStates::on_device
           ? "the paged optimizer states find room on the device; they are not in PyTorch's allocated bytes, but in use"
-          : "the paged optimizer states find no room on the device: all of them lie in host memory, and each step moves "
+          : "the paged optimizer states find no room on the device: all of them lie in host memory, and each step "
+            "moves "
             "them over PCIe both ways, at the speed of pinned copies (assumed)");
 }
 

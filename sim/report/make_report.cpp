@@ -230,6 +230,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   warn_of_emulated_type(report, topology);
   report.assumptions = topology.assumptions;
   report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
+  report.power_watts = power_of(topology);
   report.run = whole_run(request, topology, report.step, report.assumptions);
   return report;
 }

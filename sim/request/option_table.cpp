@@ -21,10 +21,10 @@ constexpr std::array table = {
     OptionSpec{"Model and step", "micro-batch", 0, "N", "sequences a device works on at once [1]"},
     OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
 
-    OptionSpec{
-        "Strategy", "strategy", 0, "STRATEGY",
-        "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
-        "device-map; most with -offload, -offload-optimizer or -offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
+    OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
+               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
+               "device-map; most with -offload, -offload-optimizer or -offload-param, zero1 to zero3 with -nvme or "
+               "-nvme-optimizer, zero3 with -nvme-param (required)"},
     OptionSpec{"Strategy", "deepspeed", 0, "FILE",
                "a DeepSpeed ds_config.json in place of --strategy and of what it sets; options beside it win"},
     OptionSpec{"Strategy", "accelerate", 0, "FILE", "an accelerate YAML (FSDP or DeepSpeed), likewise"},
@@ -37,16 +37,19 @@ constexpr std::array table = {
         "Strategy", "checkpointing", 0, "POLICY",
         "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
         "as torchtitan) [none]"},
-    OptionSpec{"Strategy", "save", 0, "KIND",
-               "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
+    OptionSpec{
+        "Strategy", "save", 0, "KIND",
+        "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
-    OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},
+    OptionSpec{"Adapters", "peft", 0, "METHOD", 
+               "parameter-efficient fine-tuning: none, lora, qlora, dora, qdora, adapter (Houlsby), prompt, or PEFT's "
+               "adapter_config.json [none]"},
     OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
     OptionSpec{"Adapters", "lora-targets", 0, "NAMES",
                "modules that get adapters, such as q_proj,v_proj, or all-linear [PEFT's default for the model]"},
     OptionSpec{"Adapters", "quantization", 0, "TYPE",
-               "storage of the frozen base under qlora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
+               "storage of the frozen base under qlora and qdora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
     OptionSpec{"Adapters", "kbit-upcast", 0, "on|off",
                "cast what is not quantized to fp32, as prepare_model_for_kbit_training does [the runtime's]"},
 

@@ -191,6 +191,7 @@ void set_strategy(const OptionTexts& texts, Request& request) {
     request.strategy = text.value;
     request.kind = choice.kind;
     request.offload = choice.offload;
+    if (!choice.warning.empty()) request.warnings.push_back(choice.warning);
     if (!request.deepspeed.empty() && text.where == "--strategy" && !is_deepspeed(choice.kind)) {
       throw InputError("a DeepSpeed file says nothing of " + text.value, "--strategy beside --deepspeed",
                        "zero1, zero2 or zero3, or no --strategy");
@@ -223,7 +224,7 @@ Request resolve_request(OptionTexts texts) {
   set_numbers(texts, request);
   set_length_of_run(texts, request);
   set_choices(texts, request);
-  request.peft = parse_peft(texts);
+  parse_peft(texts, request);
   set_output(texts, request);
   require_machine_and_strategy(texts);
   return request;

@@ -111,6 +111,7 @@ struct Request {
   std::optional<DType> reduce_dtype;  ///< absent: the runtime's
   OptimizerKind optimizer = OptimizerKind::adamw;
   Peft peft;
+  std::string peft_config;  ///< the adapter_config.json that was read; empty: none
   Checkpointing checkpointing = Checkpointing::none;
   std::int64_t checkpoint_every = 1;  ///< of Checkpointing::every: each K-th decoder layer is checkpointed
   bool compile = false;               ///< torch.compile of each block

@@ -33,6 +33,8 @@ ExitStatus run_command_line(const std::filesystem::path& program, const std::vec
 
 ExitStatus run_simulate(const Command& command);
 std::string simulate_help();
+ExitStatus run_sweep_verb(const Command& command);
+std::string sweep_help();
 ExitStatus run_list(const Command& command);
 std::string list_help();
 ExitStatus run_validate(const Command& command);

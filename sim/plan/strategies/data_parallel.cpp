@@ -27,15 +27,15 @@ class DataParallel : public Strategy {
         weight_type_(weight_type(context.request.precision)),
         trained_type_(type_of_trained(context.architecture, weight_type_)),
         has_master_(keeps_master_weights(context.request.precision) && !context.architecture.adapted()),
-        optimizer_(make_optimizer(context, optimized_parameters(context.architecture,
-                                                                has_master_ ? DType::f32 : trained_type_))),
+        optimizer_(make_optimizer(
+            context, optimized_parameters(context.architecture, has_master_ ? DType::f32 : trained_type_))),
         gradients_(context.architecture.parameters.size()) {}
 
   void initialise() override {
     for (const Parameter& parameter : architecture_.parameters) allocate_weight(recorder_, parameter, weight_type_);
     if (!has_master_) return;
     for (const Parameter& parameter : architecture_.parameters) {
-      recorder_.allocate(Category::master_weights, parameter.numel * 4, "master weight");
+      recorder_.allocate(Category::master_weights, parameter.numel * 4, "fp32 copy of " + parameter.name);
     }
   }
 
