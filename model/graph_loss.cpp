@@ -163,7 +163,7 @@ Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor&
   Operator& op = b.run("cross_entropy", {rows, labels}, {loss, row_sums}, {rows, labels, row_sums});
   op.forward.push_back(memory_kernel(rows.type, real(2 * rows.bytes())));
   op.backward.push_back(memory_kernel(rows.type, real(2 * rows.bytes())));
-  b.value(rows).gradient_bytes = 0;
+  b.gradient_in_place(rows);
   b.drop(row_sums);
   b.drop_unless(rows, logits);
   return loss;

@@ -1,6 +1,5 @@
 #include "sim/cost/collective_time.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -29,12 +28,6 @@ constexpr double launch_us = 20;
 /// Filling the pipeline of chunks, likewise: between 4 and 64 MB the 8-GPU listings of A100 (same source; stas00/
 /// ml-engineering@744d01e1 network) lie 30 to 130 us above latency plus bytes over the plateau's bandwidth.
 constexpr double fill_us = 60;
-/// LL's bandwidth is bounded by the flags that it polls: llMaxBws of tuning.cc for Ampere on 1, 2 and more nodes.
-constexpr std::array<double, 3> ll_bandwidth = {87.7e9, 22.5e9, 19.0e9};
-/// In-switch reduction (NVLink SHARP): all-reduce moves S each way. 482 GB/s of bus bandwidth instead of the ring's
-/// 367.6 on 8 H200, 838 instead of 682 on 8 B200 (stas00/ml-engineering@744d01e1 network); base latency as the ring's,
-/// hop latency 25 us (hwLat of tuning.cc).
-constexpr double switch_speedup = 1.3, switch_latency_us = 25;
 
 double ring_latency(const Protocol& p, const CollectiveShape& shape, double steps) {
   const double rounds = steps / static_cast<double>(shape.ranks - 1);
@@ -57,29 +50,23 @@ CollectiveCost collective_cost(CollectiveKind kind, double total, const Collecti
   const double n = static_cast<double>(shape.ranks);
   const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
   const double ring_steps = rounds * (n - 1);
-  const auto nodes = static_cast<std::size_t>(shape.nodes);
   const double ring_bytes = kind == CollectiveKind::broadcast ? total : total * ring_steps / n;
 
+  // NCCL chooses by its own model; what the model leaves out comes on top.
   double best_seconds = 0;
   CollectiveCost best;
-  const auto consider = [&](double latency_us, double bytes) {
-    const double seconds = (launch_us + latency_us) * 1e-6 + bytes / shape.bandwidth;
+  const auto consider = [&](double latency_us, double bytes, double beyond_us) {
+    const double seconds = latency_us * 1e-6 + bytes / shape.bandwidth;
     if (best_seconds > 0 && seconds >= best_seconds) return;
     best_seconds = seconds;
-    best = {bytes, Time::from_seconds((launch_us + latency_us) * 1e-6)};
+    best = {bytes, Time::from_seconds((latency_us + beyond_us) * 1e-6)};
   };
-  for (std::size_t i = 0; i < protocols.size(); ++i) {
-    const Protocol& p = protocols[i];
-    double share = p.bandwidth_share;
-    if (i == 0) share = std::min(share, ll_bandwidth[std::min<std::size_t>(nodes - 1, 2)] / shape.bandwidth);
-    const double fill = i == 0 ? 0 : fill_us;
-    consider(ring_latency(p, shape, ring_steps) + fill, ring_bytes / share);
+  for (const Protocol& p : protocols) {
+    const double beyond = launch_us + (&p == &protocols.front() ? 0 : fill_us);
+    consider(ring_latency(p, shape, ring_steps), ring_bytes / p.bandwidth_share, beyond);
     if (kind == CollectiveKind::all_reduce) {
-      consider(tree_latency(p, shape) + fill, 2 * total / (share * tree_bandwidth_share));
+      consider(tree_latency(p, shape), 2 * total / (p.bandwidth_share * tree_bandwidth_share), beyond);
     }
-  }
-  if (kind == CollectiveKind::all_reduce && shape.reduces_in_switch && shape.nodes == 1) {
-    consider(protocols[2].ring_base + switch_latency_us, ring_bytes / switch_speedup);
   }
   return best;
 }

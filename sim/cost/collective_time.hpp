@@ -18,7 +18,6 @@ struct CollectiveShape {
   std::int64_t ranks = 1;
   std::int64_t nodes = 1;
   HopKind intra = HopKind::nvlink;
-  bool reduces_in_switch = false;  ///< NVSwitch of the third generation on: NVLink SHARP
   double bandwidth = 0;  ///< bytes a second that each rank can send to its ring neighbour when nothing else runs
 };
 
@@ -31,9 +30,9 @@ struct CollectiveCost {
 /// `total` is the size of the whole buffer S (all-gather: the gathered one; reduce-scatter: the input; all-reduce: the
 /// buffer). The cheapest of NCCL's algorithms and protocols by NCCL's own model (NVIDIA/nccl, src/graph/tuning.cc):
 /// ring sends S(n-1)/n for all-gather and reduce-scatter, 2S(n-1)/n for all-reduce; the tree (all-reduce only) sends 2S
-/// with a latency that grows with log2(nodes); LL halves, LL128 takes 8 % of the bandwidth and both lower the latency;
-/// where the switch reduces, all-reduce within a node runs faster than any ring. What measurements show beyond that
-/// model stands beside its constants. One rank: nothing is sent.
+/// with a latency that grows with log2(nodes); LL halves, LL128 takes 8 % of the bandwidth and both lower the latency.
+/// What measurements show beyond that model comes on top: launching, and filling the pipeline of chunks. Reduction in
+/// the switch (NVLink SHARP) is left out. One rank: nothing is sent.
 CollectiveCost collective_cost(CollectiveKind kind, double total, const CollectiveShape& shape);
 
 }  // namespace shardsim

@@ -88,8 +88,6 @@ CollectiveShape Cluster::shape_of(const Communicator& communicator, const UseRan
   shape.bandwidth = std::numeric_limits<double>::infinity();
   // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
   shape.intra = HopKind::nvlink;
-  const GpuSpec& device = topology_.devices[communicator.groups.front().front().index()].spec;
-  shape.reduces_in_switch = device.nvlink_switch && (device.arch == "Hopper" || device.arch == "Blackwell");
   for (std::uint32_t u = uses.begin; u < uses.end; ++u) {
     const PlanLink& link = plan_.links[plan_.uses[u].link];
     shape.bandwidth = std::min(shape.bandwidth, link.capacity / load[plan_.uses[u].link]);
