@@ -161,6 +161,7 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
   topology.source = machine.where;
   topology.graph = route_node(builder.machine, builder.node, builder.gpus);
   topology.price_per_hour_usd = machine.price_per_hour_usd * static_cast<double>(nodes);
+  topology.price_source = machine.price_source;
   topology.host_power_watts = machine.host_power_watts * static_cast<double>(nodes);
   const std::size_t gpus = builder.gpus.size();
   std::map<std::string, std::size_t> gpu_ordinal;
