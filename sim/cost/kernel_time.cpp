@@ -22,7 +22,7 @@ constexpr std::array<Tile, 6> tiles{
 constexpr double prologue = 128;
 
 /// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach: norms,
-/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Fitted by tests/published/fit_steps.py;
+/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over tests/published/measured.csv, 2026-11;
 /// single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the datasheet's bandwidth on A100
 /// (MooreThreads/SimuMax@4dcaae51).
 constexpr double kernel_mix = 0.72;
