@@ -4,7 +4,8 @@
 #   examples/install-dependencies.sh --tests   and what its tests need
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libyaml-cpp-dev libfmt-dev)
+packages=(g++ cmake ninja-build libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libyaml-cpp-dev libfmt-dev
+  libexpat1-dev libhwloc-dev)
 if [[ ${1:-} == --tests ]]; then
   packages+=(catch2 librapidcheck-dev)
 fi

@@ -231,7 +231,8 @@ std::string describe_load(const Request& request) {
     case LoadPath::replicas:
     case LoadPath::zero12:
       if (request.peft.quantizes()) {
-        return "each weight moves to the device in 16 bits and is quantized there (device_map); checkpoint files are mapped";
+        return "each weight moves to the device in 16 bits and is quantized there (device_map); checkpoint files are "
+               "mapped";
       }
       return "each rank loads the whole model into host memory (from_pretrained) before it moves to the device";
     case LoadPath::zero3:

@@ -27,8 +27,8 @@ GraphOptions graph_options(const Request& request) {
   options.implementation = request.implementation;
   options.adapter_dropout = request.peft.dropout;
   options.autocast = trainer_autocasts(request);
-  options.input_requires_gradient = request.peft.any() && (request.checkpointing != Checkpointing::none ||
-                                                           request.peft.kbit_upcast.value_or(false));
+  options.input_requires_gradient =
+      request.peft.any() && (request.checkpointing != Checkpointing::none || request.peft.kbit_upcast.value_or(false));
   options.compile = request.compile;
   return options;
 }
@@ -80,7 +80,8 @@ void describe_paged_states(const Request& request, PagedStates paged, Plan& plan
   plan.assumptions.push_back(
       paged == PagedStates::on_device
           ? "the paged optimizer states find room on the device; they are not in PyTorch's allocated bytes, but in use"
-          : "the paged optimizer states find no room on the device: all of them lie in host memory, and each step moves "
+          : "the paged optimizer states find no room on the device: all of them lie in host memory, and each step "
+            "moves "
             "them over PCIe both ways, at the speed of pinned copies (assumed)");
 }
 

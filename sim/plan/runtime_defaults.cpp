@@ -9,8 +9,8 @@
 #include "sim/plan/device_map.hpp"
 #include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
-#include "sim/plan/save.hpp"
 #include "sim/plan/optimizer_rules.hpp"
+#include "sim/plan/save.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -170,7 +170,8 @@ void describe_device_map(const Request& request, const Topology& topology, const
                          std::vector<std::string>& assumptions) {
   const DeviceMap map = map_devices(request, topology, architecture);
   std::vector<std::int64_t> layers(topology.devices.size());
-  for (const ModuleId layer : architecture.layer_modules()) ++layers[static_cast<std::size_t>(map.device[layer.index()])];
+  for (const ModuleId layer : architecture.layer_modules())
+    ++layers[static_cast<std::size_t>(map.device[layer.index()])];
   assumptions.push_back(
       fmt::format("device_map=\"auto\" puts {} decoder layers on the GPUs, in order", fmt::join(layers, " + ")));
 }
@@ -195,8 +196,9 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
     throw InputError(
         "adapters with compiled or Megatron's blocks, chunked or fused losses or selective checkpointing are not "
         "simulated yet",
-        "--peft", "--compile off, --implementation hf, torchtitan or liger, --loss eager or plain, and --checkpointing "
-                  "none, full or every:K");
+        "--peft",
+        "--compile off, --implementation hf, torchtitan or liger, --loss eager or plain, and --checkpointing "
+        "none, full or every:K");
   }
   if (takes_bf16_optimizer(request)) {
     throw InputError("adapters under DeepSpeed's BF16_Optimizer are not simulated yet", "--peft, grad_accum_dtype",
@@ -228,13 +230,16 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   peft.kbit_upcast = *peft.kbit_upcast && peft.quantizes();
   if (whole && mixed) {
     assumptions.push_back(
-        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make of "
+        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make "
+        "of "
         "mixed precision; adapters in 16 bits without autocast: --precision bf16");
   } else if (mixed) {
-    assumptions.push_back("a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
+    assumptions.push_back(
+        "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
   }
   if (!peft.quantizes()) return;
-  assumptions.push_back("quantized weights are expanded whole before each product, in forward, recomputation and backward");
+  assumptions.push_back(
+      "quantized weights are expanded whole before each product, in forward, recomputation and backward");
   if (*peft.kbit_upcast) {
     assumptions.push_back(
         "prepare_model_for_kbit_training casts norms, embeddings and the head to fp32; without it: --kbit-upcast off");
@@ -242,7 +247,8 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   if (request.kind == StrategyKind::zero3) {
     assumptions.push_back("ZeRO-3 does not partition quantized weights: every rank holds all of them");
   } else if (is_fsdp(request.kind)) {
-    assumptions.push_back("quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
+    assumptions.push_back(
+        "quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
   }
 }
 

@@ -65,11 +65,10 @@ inline constexpr std::array optimizer_choices = {
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};
-inline constexpr std::array save_choices = {Choice<SaveKind>{"none", SaveKind::none},
-                                            Choice<SaveKind>{"sharded", SaveKind::sharded},
-                                            Choice<SaveKind>{"full", SaveKind::full},
-                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
-                                            Choice<SaveKind>{"adapter", SaveKind::adapter}};
+inline constexpr std::array save_choices = {
+    Choice<SaveKind>{"none", SaveKind::none}, Choice<SaveKind>{"sharded", SaveKind::sharded},
+    Choice<SaveKind>{"full", SaveKind::full}, Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
+    Choice<SaveKind>{"adapter", SaveKind::adapter}};
 inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
                                               Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
                                               Choice<Format>{"markdown", Format::markdown}};

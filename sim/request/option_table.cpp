@@ -10,7 +10,9 @@ constexpr std::string_view waiting = "Not simulated yet (only the value in brack
 
 constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
-               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system or a Graphviz DOT file (required)"},
+               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE (2x@FILE): the "
+               "text of "
+               "nvidia-smi topo -m, hwloc XML (lstopo), NCCL topology XML or a DeepSpeed hostfile (required)"},
     OptionSpec{"Machine", "gpu", 0, "DEVICE", "device for a topology that names none, or to tell variants apart"},
     OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
     OptionSpec{"Machine", "nvme", 0, "SIZE", "drives of each node, such as 4TB [the topology's]"},
@@ -21,10 +23,10 @@ constexpr std::array table = {
     OptionSpec{"Model and step", "micro-batch", 0, "N", "sequences a device works on at once [1]"},
     OptionSpec{"Model and step", "grad-accum", 0, "N", "micro-batches in a step [1]"},
 
-    OptionSpec{
-        "Strategy", "strategy", 0, "STRATEGY",
-        "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
-        "device-map; most with -offload, -offload-optimizer or -offload-param, zero3 with -nvme, -nvme-optimizer or -nvme-param (required)"},
+    OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
+               "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
+               "device-map; most with -offload, -offload-optimizer or -offload-param, zero3 with -nvme, "
+               "-nvme-optimizer or -nvme-param (required)"},
     OptionSpec{"Strategy", "deepspeed", 0, "FILE",
                "a DeepSpeed ds_config.json in place of --strategy and of what it sets; options beside it win"},
     OptionSpec{"Strategy", "accelerate", 0, "FILE", "an accelerate YAML (FSDP or DeepSpeed), likewise"},
@@ -37,8 +39,9 @@ constexpr std::array table = {
         "Strategy", "checkpointing", 0, "POLICY",
         "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
         "as torchtitan) [none]"},
-    OptionSpec{"Strategy", "save", 0, "KIND",
-               "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
+    OptionSpec{
+        "Strategy", "save", 0, "KIND",
+        "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
     OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},

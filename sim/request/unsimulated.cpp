@@ -66,8 +66,8 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "peft" && (contains({"dora", "qdora", "adapter", "prompt"}, text.value) ||
-                                             names_a_file(text.value))) ||
+  const bool waiting = (option == "peft" &&
+                        (contains({"dora", "qdora", "adapter", "prompt"}, text.value) || names_a_file(text.value))) ||
                        (option == "format" && text.value == "html");
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }

@@ -103,9 +103,10 @@ class Topology {
   std::shared_ptr<const Graph> graph;
 };
 
-/// Reads what --topology says: "4xA100", "2x8xH100", a named system (a file of `folder` without its ending), or a path
-/// to a DOT file. `gpu` (may be empty) names or narrows the device. Throws InputError: unknown names with the nearest
-/// known ones, an unreachable GPU, a malformed file with its line.
+/// Reads what --topology says: "4xA100", "2x8xH100", a named system (a file of `folder` without its ending), a path to
+/// a DOT file, or "@FILE", a machine's own description (readers/machine_file.hpp). `gpu` (may be empty) names or
+/// narrows the device. Throws InputError: unknown names with the nearest known ones, an unreachable GPU, a malformed
+/// file with its line.
 struct TopologyOptions {
   std::string gpu = {};
   std::optional<Bytes> host_memory = {};  ///< --host-memory: per node

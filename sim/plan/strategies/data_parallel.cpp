@@ -27,8 +27,8 @@ class DataParallel : public Strategy {
         weight_type_(weight_type(context.request.precision)),
         trained_type_(type_of_trained(context.architecture, weight_type_)),
         has_master_(keeps_master_weights(context.request.precision) && !context.architecture.adapted()),
-        optimizer_(make_optimizer(context, optimized_parameters(context.architecture,
-                                                                has_master_ ? DType::f32 : trained_type_))),
+        optimizer_(make_optimizer(
+            context, optimized_parameters(context.architecture, has_master_ ? DType::f32 : trained_type_))),
         gradients_(context.architecture.parameters.size()) {}
 
   void initialise() override {

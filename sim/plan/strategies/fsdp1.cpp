@@ -324,9 +324,9 @@ class Fsdp1 : public Strategy {
   std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<std::size_t> forward_order_;  ///< of post-forward hooks in this micro-step
-  std::vector<std::size_t> known_order_;    ///< of an earlier one
-  std::deque<TaskId> freed_;                ///< events after which a freed FlatParameter's memory is free
+  std::vector<std::size_t> forward_order_;     ///< of post-forward hooks in this micro-step
+  std::vector<std::size_t> known_order_;       ///< of an earlier one
+  std::deque<TaskId> freed_;                   ///< events after which a freed FlatParameter's memory is free
   bool in_backward_ = false;
 };
 

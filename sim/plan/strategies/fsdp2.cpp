@@ -163,7 +163,8 @@ class Fsdp2 : public Strategy {
     bool unsharded() const { return !weights.empty(); }
   };
 
-  /// accelerate upcasts what is trained to fp32 before sharding; what is frozen stays in the type that it was loaded in.
+  /// accelerate upcasts what is trained to fp32 before sharding; what is frozen stays in the type that it was loaded
+  /// in.
   DType stored_type(const FsdpParameter& parameter) const { return parameter.trainable ? original_ : compute_; }
   std::int64_t stored_bytes(const FsdpParameter& parameter) const {
     return parameter.shard * size_of(stored_type(parameter));
@@ -184,7 +185,8 @@ class Fsdp2 : public Strategy {
     } else if (original_ != compute_) {
       const std::int64_t trained = unit.shape.trained_shard_elements();
       if (trained > 0) {
-        inputs.push_back(recorder_.allocate(Category::buffers, trained * size_of(compute_), "all-gather input", copy_in_));
+        inputs.push_back(
+            recorder_.allocate(Category::buffers, trained * size_of(compute_), "all-gather input", copy_in_));
         recorder_.elementwise(static_cast<double>(trained * (size_of(compute_) + size_of(original_))), "cast shards",
                               copy_in_);
       }
@@ -392,7 +394,7 @@ class Fsdp2 : public Strategy {
   StreamId post_reduce_;  ///< what follows the last collective of a reduction
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
-  std::vector<std::int64_t> local_elements_;  ///< by parameter
+  std::vector<std::int64_t> local_elements_;   ///< by parameter
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::vector<std::size_t> forward_order_;

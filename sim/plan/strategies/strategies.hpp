@@ -19,8 +19,8 @@ std::unique_ptr<Strategy> make_fsdp1(const StrategyContext& context);
 /// The type that parameters are stored in where nothing is sharded: 16 bits under mixed precision (beside an fp32
 /// master), the precision's own otherwise, fp32 under autocast.
 DType weight_type(Precision precision);
-/// A parameter as one rank holds it whole; of a quantized one, its statistics apart. `otherwise` is the type of what has
-/// none of its own.
+/// A parameter as one rank holds it whole; of a quantized one, its statistics apart. `otherwise` is the type of what
+/// has none of its own.
 void allocate_weight(Recorder& recorder, const Parameter& parameter, DType otherwise);
 /// DeepSpeed's engine takes its BF16_Optimizer: ZeRO stage 1 in bf16 that accumulates in fp32, on the device.
 bool takes_bf16_optimizer(const Request& request);

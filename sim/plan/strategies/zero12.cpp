@@ -1,12 +1,12 @@
 // ZeRO stages 1 and 2 (deepspeed/runtime/zero/stage_1_and_2.py, one class for both; DeepSpeed 0.19.8) under their
 // options, with contiguous_gradients on.
 //
-// Every rank holds the whole model, what is trained of it in one flat buffer a parameter group, and an fp32 master and the moments of its own
-// partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute stream, and the owned
-// slices are kept: in stage 2 during each backward, in stage 1 after the last one. With overlap_comm there are two
-// buckets and a stream for reductions, which run during backward in stage 1 too; a bucket waits for the one before it.
-// With offload the owned gradients go
-// to host memory in fp32 during the last backward, and the CPU updates.
+// Every rank holds the whole model, what is trained of it in one flat buffer a parameter group, and an fp32 master and
+// the moments of its own partition. Gradients pass through a bucket that is all-reduced as a whole, on the compute
+// stream, and the owned slices are kept: in stage 2 during each backward, in stage 1 after the last one. With
+// overlap_comm there are two buckets and a stream for reductions, which run during backward in stage 1 too; a bucket
+// waits for the one before it. With offload the owned gradients go to host memory in fp32 during the last backward, and
+// the CPU updates.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -411,13 +411,13 @@ class Zero12 : public Strategy {
   bool stage2_, offload_, pinned_, overlaps_;
   StreamId reduce_;
   std::vector<FlatGroup> groups_;
-  std::vector<TensorId> gradients_;           ///< stage 1: held until the boundary, by parameter
-  std::vector<std::int64_t> owned_elements_;  ///< by parameter
-  std::vector<FlatPlace> places_;             ///< by parameter
-  std::int64_t owned_total_ = 0;              ///< full elements of all parameters that touch this rank's partitions
+  std::vector<TensorId> gradients_;            ///< stage 1: held until the boundary, by parameter
+  std::vector<std::int64_t> owned_elements_;   ///< by parameter
+  std::vector<FlatPlace> places_;              ///< by parameter
+  std::int64_t owned_total_ = 0;               ///< full elements of all parameters that touch this rank's partitions
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::array<TensorId, 2> ipg_buffers_;  ///< the second under overlap_comm
+  std::array<TensorId, 2> ipg_buffers_;        ///< the second under overlap_comm
   TensorId grads_in_partition_;
   TensorId accumulated_;
   std::vector<Pending> bucket_;

@@ -180,8 +180,8 @@ class Zero3 : public Strategy {
       if (parameter.quantization) {
         allocate_weight(recorder_, parameter, weight_type(request_.precision));
       } else {
-        place(request_.offload.parameters, pinned_pool(), Category::weights, partition_of(ParameterId(i)) * sizes_.weight,
-              "weight partition");
+        place(request_.offload.parameters, pinned_pool(), Category::weights,
+              partition_of(ParameterId(i)) * sizes_.weight, "weight partition");
       }
     }
   }
@@ -507,7 +507,7 @@ class Zero3 : public Strategy {
   ParameterCoordinator coordinator_;
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<Pending> bucket_;  ///< gradients waiting to be reduced
+  std::vector<Pending> bucket_;                ///< gradients waiting to be reduced
   std::int64_t bucket_elements_ = 0;
   std::deque<TaskId> reduce_events_, fetch_events_;
   std::optional<OptimizerSwap> optimizer_swap_;
