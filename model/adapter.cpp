@@ -1,10 +1,8 @@
 #include "model/adapter.hpp"
 
 #include <algorithm>
-#include <array>
-#include <regex>
-#include <set>
 
+#include "model/adapter_targets.hpp"
 #include "model/architecture.hpp"
 #include "model/core/error.hpp"
 #include "model/core/units.hpp"
@@ -13,87 +11,9 @@ namespace shardsim {
 
 namespace {
 
-bool is_head(const Module& module) { return module.parent == ModuleId(0) && module.layer < 0; }
-
-/// What PEFT's all-linear takes and what a quantizing library replaces.
-bool is_inner_linear(const Module& module) {
-  return module.kind == ModuleKind::linear && !is_head(module) &&
-         (module.class_name == "Linear" || module.class_name == "Conv1D");
-}
-
-bool names(std::string_view target, std::string_view module) {
-  if (module == target) return true;
-  return module.size() > target.size() && module.ends_with(target) && module[module.size() - target.size() - 1] == '.';
-}
-
 std::string_view last_name(std::string_view module) {
   const std::size_t dot = module.rfind('.');
   return dot == std::string_view::npos ? module : module.substr(dot + 1);
-}
-
-std::string known_targets(const Architecture& model) {
-  std::set<std::string_view> seen;
-  for (const Module& module : model.modules) {
-    if (is_inner_linear(module)) seen.insert(last_name(module.name));
-  }
-  std::string text = "all-linear";
-  for (const std::string_view name : seen) text += ", " + std::string(name);
-  return text;
-}
-
-std::vector<ModuleId> all_linear(const Architecture& model) {
-  std::vector<ModuleId> found;
-  for (std::size_t i = 0; i < model.modules.size(); ++i) {
-    if (is_inner_linear(model.modules[i])) found.emplace_back(i);
-  }
-  return found;
-}
-
-std::vector<ModuleId> matching(const Architecture& model, const std::string& pattern) {
-  try {
-    const std::regex expression(pattern);
-    std::vector<ModuleId> found = all_linear(model);
-    std::erase_if(found, [&](ModuleId id) { return !std::regex_match(model.module(id).name, expression); });
-    if (!found.empty()) return found;
-  } catch (const std::regex_error&) {
-    throw InputError("'" + pattern + "' is not a regular expression that is understood here", "target_modules",
-                     "module names, or an expression without look-behind");
-  }
-  throw InputError("'" + pattern + "' matches no linear module of " + model.name, "target_modules",
-                   known_targets(model));
-}
-
-std::vector<ModuleId> named(const Architecture& model, const std::vector<std::string>& targets) {
-  const std::vector<ModuleId> linear = all_linear(model);
-  std::vector<bool> chosen(model.modules.size(), false);
-  for (const std::string& target : targets) {
-    bool known = false;
-    for (const ModuleId id : linear) {
-      if (!names(target, model.module(id).name)) continue;
-      known = true;
-      chosen[id.index()] = true;
-    }
-    if (known) continue;
-    throw InputError(model.name + " has no linear module '" + target + "' inside of its layers", "--lora-targets",
-                     known_targets(model));
-  }
-  std::vector<ModuleId> found;
-  for (const ModuleId id : linear) {
-    if (chosen[id.index()]) found.push_back(id);
-  }
-  return found;
-}
-
-std::vector<ModuleId> find_targets(const Architecture& model, const Peft& peft) {
-  if (!peft.target_pattern.empty()) return matching(model, peft.target_pattern);
-  if (peft.targets.size() == 1 && peft.targets.front() == "all-linear") return all_linear(model);
-  if (!peft.targets.empty()) return named(model, peft.targets);
-  const std::span<const std::string_view> defaults = default_targets(model.dims.family);
-  if (defaults.empty()) {
-    throw InputError("PEFT has no default targets for the family of " + model.name, "--lora-targets",
-                     known_targets(model));
-  }
-  return named(model, {defaults.begin(), defaults.end()});
 }
 
 /// Adds modules and parameters behind those of the base.
@@ -144,6 +64,7 @@ class Extension {
 /// PEFT's lora.Linear takes the module's place; the module becomes its base_layer.
 void add_low_rank(Architecture& model, Extension& extension, ModuleId target, const Peft& peft) {
   const Module original = model.module(target);
+  const std::int64_t rank = rank_of(original.name, peft);
   const ModuleId base = extension.add(target, "base_layer", original.class_name, ModuleKind::linear);
   Module& inner = model.modules[base.index()];
   inner.in_features = original.in_features;
@@ -157,18 +78,72 @@ void add_low_rank(Architecture& model, Extension& extension, ModuleId target, co
   wrapper.class_name = "lora." + original.class_name;
   wrapper.parameters.clear();
   extension.add(target, "lora_dropout.default", peft.dropout > 0 ? "Dropout" : "Identity", ModuleKind::dropout);
-  extension.linear(target, "lora_A.default", original.in_features, peft.rank, false);
-  extension.linear(target, "lora_B.default", peft.rank, original.out_features, false);
+  extension.linear(target, "lora_A.default", original.in_features, rank, false);
+  extension.linear(target, "lora_B.default", rank, original.out_features, peft.adapter_bias);
   if (!peft.decomposes()) return;
   const ModuleId magnitude =
       extension.add(target, "lora_magnitude_vector.default", "DoraLinearLayer", ModuleKind::container);
   extension.parameter(magnitude, "weight", {original.out_features});
 }
 
+void refuse_trained_biases(const Architecture& model, const std::vector<ModuleId>& targets) {
+  for (const ModuleId target : targets) {
+    if (model.module(target).parameters.size() < 2) continue;
+    throw InputError("training the biases of " + model.name + " beside adapters is not simulated yet", "bias", "none");
+  }
+}
+
+void add_prompt(Architecture& model, Extension& extension, const Peft& peft) {
+  if (model.dims.family == Family::mpt) {
+    throw InputError("MPT takes no embeddings in place of tokens: PEFT has no prompt tuning for it", "--peft prompt",
+                     "lora");
+  }
+  const ModuleId root(0);
+  const ModuleId prompt = extension.add(root, "prompt_encoder.default.embedding", "Embedding", ModuleKind::embedding);
+  extension.parameter(prompt, "weight", {peft.virtual_tokens, model.dims.embedding_dim});
+  std::vector<ModuleId>& children = model.modules[root.index()].children;
+  std::rotate(children.rbegin(), children.rbegin() + 1, children.rbegin() + 2);  // the head stays last
+}
+
+/// Takes its place behind `after` among its parent's children.
+void add_bottleneck(Architecture& model, Extension& extension, ModuleId after, std::string_view name,
+                    std::int64_t width) {
+  const ModuleId layer = model.module(after).parent;
+  const ModuleId outer = extension.add(layer, name, "BottleneckLayer", ModuleKind::adapter);
+  std::vector<ModuleId>& children = model.modules[layer.index()].children;
+  children.pop_back();
+  children.insert(std::find(children.begin(), children.end(), after) + 1, outer);
+  const ModuleId inner = extension.add(outer, "adapters.default", "Adapter", ModuleKind::container);
+  extension.linear(inner, "adapter_down.0", model.dims.hidden, width, true);
+  extension.add(inner, "adapter_down.1", "Activation_Function_Class", ModuleKind::activation);
+  extension.linear(inner, "adapter_up", width, model.dims.hidden, true);
+}
+
+void add_bottlenecks(Architecture& model, Extension& extension, const Peft& peft) {
+  const Dimensions& d = model.dims;
+  if (d.parallel_residual || d.post_norm || d.sandwich_norms) {
+    throw InputError(
+        "bottleneck adapters are simulated where attention and mlp add to the residual one after the "
+        "other, unlike in " +
+            model.name,
+        "--peft adapter", "lora, or a model such as llama, mistral, qwen2 or gpt2");
+  }
+  const std::int64_t width = std::max<std::int64_t>(1, d.hidden / peft.reduction);
+  for (const ModuleId layer : model.layer_modules()) {
+    const std::vector<ModuleId> children = model.module(layer).children;
+    auto attention = std::find_if(children.begin(), children.end(),
+                                  [&](ModuleId id) { return model.module(id).kind == ModuleKind::container; });
+    const auto next = attention + 1;
+    if (next != children.end() && model.module(*next).kind == ModuleKind::dropout) attention = next;
+    add_bottleneck(model, extension, *attention, "attention_adapters", width);
+    add_bottleneck(model, extension, children.back(), "output_adapters", width);
+  }
+}
+
 void freeze(Architecture& model, const Peft& peft) {
   for (Parameter& parameter : model.parameters) parameter.trainable = false;
   if (!peft.quantizes()) return;
-  for (const ModuleId id : all_linear(model)) {
+  for (const ModuleId id : inner_linear_modules(model)) {
     const Module& module = model.module(id);
     Parameter& weight = model.parameters[module.parameters.front().index()];
     weight.quantization = peft.quantization;
@@ -182,34 +157,19 @@ void freeze(Architecture& model, const Peft& peft) {
 
 }  // namespace
 
-std::span<const std::string_view> default_targets(Family family) {
-  static constexpr std::array<std::string_view, 2> query_and_value = {"q_proj", "v_proj"};
-  static constexpr std::array<std::string_view, 1> conv1d = {"c_attn"};
-  static constexpr std::array<std::string_view, 1> fused = {"query_key_value"};
-  static constexpr std::array<std::string_view, 1> mpt = {"Wqkv"};
-  switch (family) {
-    case Family::gpt2:
-      return conv1d;
-    case Family::gpt_neox:
-    case Family::falcon:
-    case Family::bloom:
-      return fused;
-    case Family::mpt:
-      return mpt;
-    case Family::qwen3_moe:
-    case Family::phi3:
-    case Family::deepseek_v3:
-      return {};
-    default:
-      return query_and_value;
-  }
-}
-
 Architecture apply_adapter(Architecture model, const Peft& peft) {
   if (!peft.any()) return model;
   freeze(model, peft);
   Extension extension(model, peft);
-  for (const ModuleId target : find_targets(model, peft)) add_low_rank(model, extension, target, peft);
+  if (peft.kind == PeftKind::prompt) {
+    add_prompt(model, extension, peft);
+  } else if (peft.kind == PeftKind::adapter) {
+    add_bottlenecks(model, extension, peft);
+  } else {
+    const std::vector<ModuleId> targets = target_modules(model, peft);
+    if (peft.trains_biases) refuse_trained_biases(model, targets);
+    for (const ModuleId target : targets) add_low_rank(model, extension, target, peft);
+  }
   return model;
 }
 

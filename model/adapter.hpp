@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace shardsim {
@@ -21,11 +22,18 @@ enum class Quantization : std::uint8_t { nf4_dq, nf4, fp4, int8, gptq4 };
 struct Peft {
   PeftKind kind = PeftKind::none;
   std::int64_t rank = 16;
-  std::vector<std::string> targets;  ///< module names; {"all-linear"}; empty: PEFT's default for the model family
-  std::string target_pattern;        ///< a regular expression over whole module names, in place of `targets`
+  std::vector<std::string> targets;   ///< module names; {"all-linear"}; empty: PEFT's default for the model family
+  std::string target_pattern;         ///< a regular expression over whole module names, in place of `targets`
+  std::vector<std::string> excluded;  ///< module names that are no targets
+  std::string excluded_pattern;       ///< likewise, over whole names
+  std::vector<std::int64_t> layers;   ///< decoder layers whose modules are targets; empty: all
+  std::vector<std::pair<std::string, std::int64_t>> rank_pattern;  ///< expressions over names' ends, and their ranks
+  bool adapter_bias = false;                                       ///< lora_bias: lora_B has one
+  bool trains_biases = false;                                      ///< bias "all" or "lora_only"
   double dropout = 0;
   bool fp32_adapters = true;  ///< PEFT's autocast_adapter_dtype
   Quantization quantization = Quantization::nf4_dq;
+  bool quantized_base = false;  ///< whatever the method: the model's own config.json says so
   std::optional<bool>
       kbit_upcast;  ///< prepare_model_for_kbit_training casts what is not quantized to fp32; absent: the runtime's
   std::int64_t virtual_tokens = 20;  ///< prompt tuning
@@ -35,8 +43,10 @@ struct Peft {
   bool low_rank() const {
     return kind == PeftKind::lora || kind == PeftKind::qlora || kind == PeftKind::dora || kind == PeftKind::qdora;
   }
-  bool quantizes() const { return kind == PeftKind::qlora || kind == PeftKind::qdora; }
+  bool quantizes() const { return kind == PeftKind::qlora || kind == PeftKind::qdora || quantized_base; }
   bool decomposes() const { return kind == PeftKind::dora || kind == PeftKind::qdora; }
+  /// Tokens that stand in front of each sequence.
+  std::int64_t prompt_length() const { return kind == PeftKind::prompt ? virtual_tokens : 0; }
 };
 
 /// What one quantized weight occupies.
@@ -57,10 +67,16 @@ std::span<const std::string_view> default_targets(Family family);
 
 /// `model` with its base frozen, quantized where the method does so (every nn.Linear and Conv1D but the head, as
 /// transformers' bitsandbytes integration replaces them), and with the method's modules and parameters added under the
-/// names that they have inside of PEFT's model (without its "base_model.model." in front): "...q_proj" becomes
-/// "...q_proj.base_layer" beside "...q_proj.lora_A.default" and "...q_proj.lora_B.default". Added parameters stand
-/// behind the base's. Targets match by suffix, as PEFT's do. Throws InputError for names that match no linear module,
-/// and for families that need targets and got none.
+/// names that they have inside of PEFT's model (without its "base_model.model." in front); added parameters stand
+/// behind the base's:
+///  LoRA, DoRA: "...q_proj" becomes "...q_proj.base_layer" beside "...q_proj.lora_A.default", "...lora_B.default" and
+///              DoRA's "...lora_magnitude_vector.default";
+///  prompt:     "prompt_encoder.default.embedding", a vector for each virtual token;
+///  adapter:    AdapterHub's double_seq_bn (adapters 1.3, Houlsby et al. 2019): after attention and after the mlp of
+///              each layer a projection down, SiLU and a projection up, "...attention_adapters.adapters.default" and
+///              "...output_adapters.adapters.default".
+/// Throws InputError for targets that match no linear module, for families that need targets and got none, for biases
+/// that would be trained, and for models that the method does not fit.
 Architecture apply_adapter(Architecture model, const Peft& peft);
 
 }  // namespace shardsim

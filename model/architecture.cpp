@@ -99,8 +99,10 @@ std::vector<ModuleId> Architecture::layer_modules() const {
 Architecture read_architecture(const fs::path& config, std::string_view name) {
   std::error_code ignored;
   const fs::path file = fs::is_directory(config, ignored) ? config / "config.json" : config;
-  const Dimensions dims = read_dimensions(Config::read(file));
-  return build_architecture(dims, name.empty() ? file.string() : std::string(name));
+  const Config read = Config::read(file);
+  Architecture architecture = build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
+  architecture.stored = read_quantization(read);
+  return architecture;
 }
 
 Architecture build_architecture(const Dimensions& dims, std::string_view name) {

@@ -63,6 +63,7 @@ enum class ModuleKind : std::uint8_t {
   activation,  ///< a module without parameters, such as SiLU
   rotary,      ///< computes cos and sin; takes no part in backward
   dropout,
+  adapter,  ///< a bottleneck behind attention or mlp
 };
 
 /// One nn.Module that runs: a ModuleList never does, nor does an attention's dropout under fused attention, so neither
@@ -146,10 +147,18 @@ struct Dimensions {
   std::int64_t kv() const { return kv_heads * head_dim; }
 };
 
+/// How a checkpoint says that it is quantized, in its config.json's quantization_config.
+struct StoredQuantization {
+  std::string method;  ///< as transformers names it: "bitsandbytes", "gptq", "awq"
+  std::optional<Quantization> storage;  ///< absent where the method is not simulated
+  std::vector<std::string> warnings;    ///< settings of it that are not simulated, a sentence each
+};
+
 class Architecture {
  public:
   std::string name;  ///< as asked for
   Dimensions dims;
+  std::optional<StoredQuantization> stored;
   std::vector<Module> modules;        ///< [0] is the root; parents stand before children
   std::vector<Parameter> parameters;  ///< each once, in the checkpoint's (registration) order
 

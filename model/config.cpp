@@ -120,6 +120,11 @@ std::string Config::text(Keys keys, std::string_view fallback) const {
   return found.value->get<std::string>();
 }
 
+std::string Config::text_of(std::string_view key, std::string_view fallback) const {
+  const Found found = find({key});
+  return found.value == nullptr ? std::string(fallback) : shown(*found.value);
+}
+
 std::optional<std::vector<std::int64_t>> Config::counts(std::string_view key) const {
   const Found found = find({key});
   if (found.value == nullptr) return std::nullopt;

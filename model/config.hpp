@@ -34,6 +34,8 @@ class Config {
   /// A number from 0 to `most`.
   double number(Keys keys, double fallback, double most) const;
   std::string text(Keys keys, std::string_view fallback) const;
+  /// Any value as it is written.
+  std::string text_of(std::string_view key, std::string_view fallback) const;
   std::optional<std::vector<std::int64_t>> counts(std::string_view key) const;
   std::optional<std::vector<std::string>> texts(std::string_view key) const;
   /// The object under a key, or an empty one.

@@ -10,6 +10,10 @@ namespace shardsim {
 /// Finds the family by `model_type`, inside `text_config` where there is one, and reads its keys.
 Dimensions read_dimensions(const Config& config);
 
+/// The root's `quantization_config`, where there is one. Throws InputError for methods that nobody knows, and for
+/// values that are not simulated.
+std::optional<StoredQuantization> read_quantization(const Config& root);
+
 /// One group of families each; `dims.family` is set, everything else is theirs to fill.
 void read_llama_like(const Config& config, Dimensions& dims);
 void read_deepseek(const Config& config, Dimensions& dims);

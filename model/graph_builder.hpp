@@ -63,11 +63,15 @@ class GraphBuilder {
   Graph take() { return std::move(graph_); }
 
   std::int64_t tokens() const { return tokens_; }
+  /// Of them, those that are no virtual ones.
+  std::int64_t real_tokens() const { return tokens_ - options_.micro_batch * options_.virtual_tokens; }
   /// Of matrix products' results.
   DType compute() const { return compute_; }
   /// Of the embedding's result, and so of the residual stream.
   DType residual() const { return residual_; }
   bool autocasts() const { return options_.precision == Precision::amp_bf16 || options_.autocast; }
+  /// In which a parameter is stored.
+  DType type_of(ParameterId parameter) const;
   bool fused_norms() const { return options_.implementation != Implementation::hf; }
 
   // Steps.
@@ -128,6 +132,10 @@ class GraphBuilder {
   Tensor norm(ModuleId module, const Tensor& input);
   /// Rows of the module's table for `rows` indices; absent indices are positions, which nobody keeps.
   Tensor embedding(ModuleId module, const std::optional<Tensor>& indices, std::int64_t rows);
+  /// The embedded tokens of each sequence behind its virtual ones.
+  Tensor prepend_prompt(ModuleId prompt, const Tensor& embedded);
+  /// A bottleneck adapter: a projection down, SiLU and a projection up, added to what it reads.
+  Tensor bottleneck(ModuleId layer, const Tensor& states);
   Tensor activation(ModuleId module, const Tensor& input) {
     return call(module, [&] { return activation_function(input); });
   }
@@ -142,7 +150,6 @@ class GraphBuilder {
  private:
   void step(Step::Kind kind, std::size_t index) { graph_.forward.push_back({kind, static_cast<std::uint32_t>(index)}); }
   bool needs_gradient(const Tensor& tensor) const { return graph_.value(tensor.id).needs_gradient; }
-  DType type_of(ParameterId parameter) const;
   bool trains(const std::vector<ParameterId>& parameters) const;
   Tensor cast_weight(const std::vector<ParameterId>& parameters);
   /// The product of a module without children, or of one such module of each expert.
@@ -151,6 +158,15 @@ class GraphBuilder {
   Tensor run_linear(const std::vector<ModuleId>& modules, const Tensor& input);
   /// The same of modules that PEFT has wrapped.
   Tensor low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input);
+  /// The parts of such modules: of one, or of each expert.
+  struct DoraModules {
+    std::vector<ModuleId> base, a, b, magnitude;
+  };
+  /// What DoRA adds to the frozen result.
+  Tensor dora(const std::vector<ModuleId>& wrappers, const DoraModules& modules, const Tensor& x,
+              const Tensor& base_result, bool dropped);
+  Tensor dropped_product(const Module& base, const std::optional<Tensor>& weight, const Tensor& x, DType type,
+                         std::int64_t groups);
   void count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
                             const Tensor& y);
   Tensor projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,
@@ -159,6 +175,7 @@ class GraphBuilder {
   Tensor scale_by_weight(const std::vector<ParameterId>& weight, const Tensor& normalized, const Tensor& input);
   Tensor fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows);
   Tensor gelu_new(const Tensor& input);
+  bool computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const;
   void count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y);
 
   const Architecture& architecture_;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "model/graph_builder.hpp"
@@ -236,20 +239,88 @@ class LayerCompiler {
   std::map<std::size_t, std::vector<std::size_t>> groups_;
 };
 
-}  // namespace
-
-void compile_layers(Graph& graph, const Architecture& architecture) {
-  std::vector<std::size_t> readers(graph.values.size(), 0);
-  for (const Operator& op : graph.operators) {
-    for (const ValueId input : op.inputs) ++readers[input.index()];
+/// fx's common subexpression elimination: of operators that compute the same from the same values, the first alone
+/// stays. What adapters cast for each projection anew is such.
+class EqualOperators {
+ public:
+  explicit EqualOperators(Graph& graph)
+      : graph_(graph), kept_(graph.values.size()), last_drop_(graph.values.size(), 0) {
+    for (std::size_t v = 0; v < kept_.size(); ++v) kept_[v] = ValueId(v);
   }
+
+  void merge(std::size_t begin, std::size_t end) {
+    std::map<std::tuple<std::string, std::vector<ValueId>, std::int64_t>, ValueId> known;
+    for (std::size_t i = begin; i < end; ++i) {
+      Operator& op = graph_.operators[i];
+      for (std::vector<ValueId>* values : {&op.inputs, &op.saved}) {
+        for (ValueId& id : *values) id = kept_[id.index()];
+      }
+      const bool repeats = is_fusible(op) && !op.forward.empty() && op.outputs.size() == 1 && op.parameters.empty();
+      if (!repeats) continue;
+      const ValueId output = op.outputs.front();
+      const auto [first, is_new] = known.try_emplace({op.name, op.inputs, graph_.value(output).bytes}, output);
+      if (is_new) continue;
+      kept_[output.index()] = first->second;
+      graph_.values[output.index()] = {0, false};
+      Operator nothing;
+      nothing.name = op.name;
+      nothing.module = op.module;
+      nothing.outputs = op.outputs;
+      op = std::move(nothing);
+    }
+  }
+
+  /// A value that others were merged into goes when the last of them would have gone.
+  void move_drops() {
+    for (std::size_t i = 0; i < graph_.forward.size(); ++i) {
+      const Step& step = graph_.forward[i];
+      if (step.kind == Step::Kind::drop) last_drop_[kept_[step.index].index()] = i;
+    }
+    std::vector<Step> steps;
+    steps.reserve(graph_.forward.size());
+    for (std::size_t i = 0; i < graph_.forward.size(); ++i) {
+      const Step& step = graph_.forward[i];
+      if (step.kind != Step::Kind::drop) {
+        steps.push_back(step);
+        continue;
+      }
+      const std::size_t kept = kept_[step.index].index();
+      if (kept != step.index) steps.push_back(step);
+      if (last_drop_[kept] == i) steps.push_back({Step::Kind::drop, static_cast<std::uint32_t>(kept)});
+    }
+    graph_.forward = std::move(steps);
+  }
+
+ private:
+  Graph& graph_;
+  std::vector<ValueId> kept_;           ///< by ValueId: what stands for it
+  std::vector<std::size_t> last_drop_;  ///< by ValueId: a step
+};
+
+/// Calls `use` with the range of each layer's operators.
+template <class Use>
+void for_each_layer(const Graph& graph, const Architecture& architecture, Use use) {
   const auto layer_of = [&](std::size_t i) { return architecture.module(graph.operators[i].module).layer; };
   std::size_t begin = 0;
   for (std::size_t i = 1; i <= graph.operators.size(); ++i) {
     if (i < graph.operators.size() && layer_of(i) == layer_of(begin)) continue;
-    if (layer_of(begin) >= 0) LayerCompiler(graph, begin, i, readers).run();
+    if (layer_of(begin) >= 0) use(begin, i);
     begin = i;
   }
+}
+
+}  // namespace
+
+void compile_layers(Graph& graph, const Architecture& architecture) {
+  EqualOperators equal(graph);
+  for_each_layer(graph, architecture, [&](std::size_t begin, std::size_t end) { equal.merge(begin, end); });
+  equal.move_drops();
+  std::vector<std::size_t> readers(graph.values.size(), 0);
+  for (const Operator& op : graph.operators) {
+    for (const ValueId input : op.inputs) ++readers[input.index()];
+  }
+  for_each_layer(graph, architecture,
+                 [&](std::size_t begin, std::size_t end) { LayerCompiler(graph, begin, end, readers).run(); });
 }
 
 }  // namespace shardsim::graph

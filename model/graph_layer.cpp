@@ -14,6 +14,15 @@ Tensor after_branch(GraphBuilder& b, Children& children, const Branch& branch) {
   return result;
 }
 
+/// What a bottleneck adapter makes of a branch, where there is one.
+Tensor adapted(GraphBuilder& b, Children& children, const Tensor& branch) {
+  const ModuleId adapter = children.take(ModuleKind::adapter);
+  if (!adapter.valid()) return branch;
+  const Tensor result = b.bottleneck(adapter, branch);
+  b.drop(branch);
+  return result;
+}
+
 Tensor sandwiched(GraphBuilder& b, Children& children, const Tensor& branch) {
   if (!b.dims().sandwich_norms) return branch;
   const Tensor normed = b.norm(children.need(ModuleKind::norm), branch);
@@ -45,13 +54,13 @@ Tensor sequential(GraphBuilder& b, Children& children, std::int64_t layer, const
   const Tensor normed = b.norm(children.need(ModuleKind::norm), x);
   const Branch attended = attention(b, children.need(ModuleKind::container), layer, normed, tables);
   b.drop(normed);
-  const Tensor first = sandwiched(b, children, after_branch(b, children, attended));
+  const Tensor first = adapted(b, children, sandwiched(b, children, after_branch(b, children, attended)));
   const Tensor middle = b.add("residual", x, first);
   b.drop(first);
   const Tensor normed_again = b.norm(children.need(ModuleKind::norm), middle);
   const Branch fed = feed_forward(b, children, layer, normed_again);
   b.drop(normed_again);
-  const Tensor second = sandwiched(b, children, after_branch(b, children, fed));
+  const Tensor second = adapted(b, children, sandwiched(b, children, after_branch(b, children, fed)));
   const Tensor result = b.add("residual", middle, second);
   b.drop(second);
   if (attended.weights) b.drop(*attended.weights);

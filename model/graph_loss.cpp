@@ -14,21 +14,26 @@ double real(std::int64_t count) { return static_cast<double>(count); }
 
 /// A head applied by hand: a product of rows of the hidden states with its weight.
 struct Head {
-  const Module& module;
   std::int64_t width, vocab;
-  DType type;  ///< of the product
+  DType type;         ///< of the product
+  bool casts_weight;  ///< autocast lowers the weight
+  std::vector<ParameterId> trained;
+  std::int64_t elements() const { return width * vocab; }
 };
 
 Head head_of(GraphBuilder& b, ModuleId id) {
   const Module& module = b.architecture().module(id);
-  return {module, module.in_features, module.out_features, b.compute()};
+  Head head{module.in_features, module.out_features, b.compute(), false, module.parameters};
+  std::erase_if(head.trained, [&](ParameterId p) { return !b.architecture().parameter(p).trainable; });
+  head.casts_weight = b.autocasts() && b.type_of(module.parameters.front()) != head.type;
+  return head;
 }
 
-/// Values of the head's parameters' gradients, in the parameters' type.
+/// Values of the gradients of what is trained of the head, in the parameters' type.
 std::vector<Tensor> parameter_gradients(GraphBuilder& b, const Head& head) {
   std::vector<Tensor> gradients;
-  for (const ParameterId id : head.module.parameters) {
-    gradients.push_back(b.make(b.architecture().parameter(id).numel, b.residual(), false));
+  for (const ParameterId id : head.trained) {
+    gradients.push_back(b.make(b.architecture().parameter(id).numel, b.type_of(id), false));
     b.value(gradients.back()).is_gradient = true;
   }
   return gradients;
@@ -36,7 +41,7 @@ std::vector<Tensor> parameter_gradients(GraphBuilder& b, const Head& head) {
 
 /// `op` saves the gradients and hands them over in backward.
 void hand_over(Operator& op, const Head& head, const Tensor& of_input, const std::vector<Tensor>& of_parameters) {
-  op.parameters = head.module.parameters;
+  op.parameters = head.trained;
   op.gradients.push_back(of_input.id);
   for (const Tensor& gradient : of_parameters) op.gradients.push_back(gradient.id);
   op.saved.insert(op.saved.end(), op.gradients.begin(), op.gradients.end());
@@ -76,8 +81,32 @@ Tensor chunk_loss(GraphBuilder& b, const Tensor& logits) {
   return gradient;
 }
 
+/// The gradients of what is trained of the head, summed over the chunks.
+void add_weight_gradients(GraphBuilder& b, const Head& head, const Tensor& gradient, std::int64_t rows,
+                          Chunks& chunks) {
+  const std::vector<Tensor> fresh = parameter_gradients(b, head);
+  Operator& weight = b.run("lm_head_weight_backward", {gradient, chunks.rows}, {});
+  for (const Tensor& tensor : fresh) weight.outputs.push_back(tensor.id);
+  weight.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
+  b.drop(gradient);
+  if (chunks.weight_gradients.empty()) {
+    chunks.weight_gradients = fresh;
+    return;
+  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    Operator& add = b.run("grad add", {chunks.weight_gradients[i], fresh[i]}, {});
+    add.forward.push_back(memory_kernel(fresh[i].type, real(3 * fresh[i].bytes())));
+    b.drop(fresh[i]);
+  }
+}
+
 void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   const std::int64_t rows = b.tokens() / loss_chunks;
+  // Autocast caches copies of trained weights only; the chunk's product keeps that of a frozen one until its backward.
+  std::optional<Tensor> weight;
+  if (head.casts_weight && head.trained.empty()) {
+    weight = detached(b, "cast_weight", {}, head.elements(), head.type, false);
+  }
   const Tensor logits = b.make(rows * head.vocab, head.type, false);
   b.value(logits).is_logits = true;
   b.run("lm_head", {chunks.rows}, {logits}).forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
@@ -88,19 +117,11 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   const Tensor rows_gradient = b.make(rows * head.width, chunks.rows.type, false);
   b.run("lm_head_backward", {gradient}, {rows_gradient})
       .forward.push_back(matmul_kernel(head.type, rows, head.width, head.vocab));
-  const std::vector<Tensor> fresh = parameter_gradients(b, head);
-  Operator& weight = b.run("lm_head_weight_backward", {gradient, chunks.rows}, {});
-  for (const Tensor& tensor : fresh) weight.outputs.push_back(tensor.id);
-  weight.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
-  b.drop(gradient);
-  if (chunks.weight_gradients.empty()) {
-    chunks.weight_gradients = fresh;
+  if (weight) b.drop(*weight);
+  if (head.trained.empty()) {
+    b.drop(gradient);
   } else {
-    for (std::size_t i = 0; i < fresh.size(); ++i) {
-      Operator& add = b.run("grad add", {chunks.weight_gradients[i], fresh[i]}, {});
-      add.forward.push_back(memory_kernel(fresh[i].type, real(3 * fresh[i].bytes())));
-      b.drop(fresh[i]);
-    }
+    add_weight_gradients(b, head, gradient, rows, chunks);
   }
   Operator& collect = b.run("collect_grad", {rows_gradient, chunks.accumulator}, {});
   const std::int64_t wide_bytes = rows_gradient.numel * size_of(DType::f32);
@@ -144,7 +165,9 @@ Tensor chunked_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden)
                   {},
                   {}};
     std::optional<Tensor> cast_weight;
-    if (b.autocasts()) cast_weight = detached(b, "cast_weight", {}, head.width * head.vocab, head.type, false);
+    if (head.casts_weight && !head.trained.empty()) {
+      cast_weight = detached(b, "cast_weight", {}, head.elements(), head.type, false);
+    }
     for (std::int64_t i = 0; i < loss_chunks; ++i) run_chunk(b, head, chunks);
     const Tensor gradient = hidden.type == DType::f32
                                 ? chunks.accumulator
@@ -181,19 +204,19 @@ Tensor fused_cross_entropy(GraphBuilder& b, ModuleId id, const Tensor& hidden, c
     hand_over(op, head, gradient, weight_gradients);
     op.reads_scalar = true;
     op.scratch = b.tokens() * size_of(DType::f32);  // the loss of each token
-    if (b.autocasts()) op.scratch += head.width * head.vocab * size_of(head.type);
+    if (head.casts_weight) op.scratch += head.elements() * size_of(head.type);
     op.forward.push_back(memory_kernel(gradient.type, real(gradient.bytes())));
     for (const Tensor& zeros : weight_gradients) op.forward.push_back(memory_kernel(zeros.type, real(zeros.bytes())));
     for (std::int64_t done = 0; done < b.tokens(); done += chunk) {
       const std::int64_t rows = std::min(chunk, b.tokens() - done);
-      if (b.autocasts()) {
+      if (head.casts_weight) {
         const std::int64_t both = size_of(head.type) + size_of(DType::f32);
-        op.forward.push_back(memory_kernel(head.type, real(head.width * head.vocab * both)));
+        op.forward.push_back(memory_kernel(head.type, real(head.elements() * both)));
       }
       op.forward.push_back(matmul_kernel(head.type, rows, head.vocab, head.width));
       op.forward.push_back(memory_kernel(head.type, real(3 * rows * head.vocab * size_of(head.type))));
       op.forward.push_back(matmul_kernel(head.type, rows, head.width, head.vocab));
-      op.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
+      if (!head.trained.empty()) op.forward.push_back(matmul_kernel(head.type, head.vocab, head.width, rows));
     }
     for (const Tensor& gone : {gradient, logits}) b.drop(gone);
     for (const Tensor& held : weight_gradients) b.drop(held);

@@ -47,7 +47,9 @@ void GraphBuilder::drop_cast_weights() {
 }
 
 // Dynamic scaling to fp8, once a tensor and product: a pass for the largest magnitude and a pass that casts (assumed:
-// tensorwise scaling, nothing shared between products, and the 16-bit input kept for backward).
+// tensorwise scaling, nothing shared between products, and the 16-bit input kept for backward). torchao's Float8Linear
+// is one function that keeps its input and computes both gradients whatever is frozen
+// (torchao/float8/float8_linear.py); the gradient of a frozen weight goes at once.
 void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y) {
   constexpr double bytes_per_element = 2 + 2 + 1;
   op.forward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x + w)));
@@ -77,6 +79,13 @@ void GraphBuilder::count_dequantization(Operator& op, const Parameter& weight, s
   if (needs_gradient(x)) op.backward.push_back(expand);
 }
 
+// Float8Linear replaces products whose both sizes are multiples of 16, but for the head (torchao's and accelerate's
+// filters).
+bool GraphBuilder::computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const {
+  return options_.precision == Precision::fp8_mixed && input != DType::f32 && out != dims().vocab && in % 16 == 0 &&
+         out % 16 == 0;
+}
+
 Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std::int64_t in, std::int64_t out,
                                 const std::vector<ParameterId>& parameters, std::int64_t groups) {
   const Parameter& first = architecture_.parameter(parameters.front());
@@ -84,21 +93,26 @@ Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std:
   const std::int64_t rows_each = ceil_div(rows, groups);
   const Tensor x = first.quantization ? cast(input, compute_) : lowered(input);
   const Tensor y = make(rows * out, x.type);
-  const bool fp8 = options_.precision == Precision::fp8_mixed && x.type != DType::f32 && out != dims().vocab;
+  const bool fp8 = computes_in_fp8(x.type, in, out);
   const DType type = fp8 ? DType::f8 : x.type;
   const bool trained = trains(parameters);
+  const bool keeps_input = trained || fp8;
   Operator* op = nullptr;
-  if (autocasts() && !first.quantization && type_of(parameters.front()) != compute_) {
+  if (autocasts() && !fp8 && !first.quantization && type_of(parameters.front()) != compute_) {
     const Tensor weight = cast_weight(parameters);
     op = trained ? &run(name, {x, weight}, {y}, {x, weight}) : &run(name, {x, weight}, {y}, {weight});
     if (!trained) drop(weight);
   } else {
-    op = trained ? &run(name, {x}, {y}, {x}, parameters) : &run(name, {x}, {y});
+    op = keeps_input ? &run(name, {x}, {y}, {x}, parameters) : &run(name, {x}, {y});
   }
   if (fp8) count_quantization(*op, x.numel, in * out * groups, y.numel);
   if (first.quantization) count_dequantization(*op, first, groups, x, y);
   op->forward.push_back(matmul_kernel(type, rows_each, out, in, groups));
   if (needs_gradient(x)) op->backward.push_back(matmul_kernel(type, rows_each, in, out, groups));
+  if (fp8 && !trained) {
+    op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
+    op->backward_scratch += in * out * groups * size_of(x.type);
+  }
   if (trained) {
     op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
     if (numel_of(architecture_, parameters) > in * out * groups) {  // the bias: a sum over rows
@@ -175,7 +189,7 @@ Tensor GraphBuilder::rms_norm(const std::vector<ParameterId>& weight, const Tens
     statistics.backward.push_back(memory_kernel(DType::f32, bytes));
   }
   statistics.scratch = x.bytes();
-  statistics.backward_scratch = 2 * x.bytes();
+  statistics.backward_scratch = 3 * x.bytes();  // the mean's gradient spread out, 2x and their product
 
   const Tensor normalized = multiply("normalize", x, rstd);
   Operator& normalize = last();

@@ -16,11 +16,19 @@ namespace graph {
 namespace {
 
 /// int64, one a token; stands as two fp32 elements.
-Tensor token_ids(GraphBuilder& b) { return b.make(2 * b.tokens(), DType::f32, false); }
+Tensor token_ids(GraphBuilder& b, std::int64_t tokens) { return b.make(2 * tokens, DType::f32, false); }
 
 Tensor replace(GraphBuilder& b, const Tensor& old, const Tensor& next) {
   b.drop_unless(old, next);
   return next;
+}
+
+/// Prompt tuning's table of virtual tokens, beside the model itself.
+ModuleId prompt_module(const Architecture& architecture) {
+  for (const ModuleId id : architecture.module(ModuleId(0)).children) {
+    if (architecture.module(id).kind == ModuleKind::embedding) return id;
+  }
+  return {};
 }
 
 /// cos and sin for every position; computed in fp32, without gradient.
@@ -67,7 +75,10 @@ struct Embedded {
 
 Embedded embed(GraphBuilder& b, Children& children, const Tensor& ids) {
   const Dimensions& d = b.dims();
-  const Tensor tokens = b.embedding(children.need(ModuleKind::embedding), ids, b.tokens());
+  Tensor tokens = b.embedding(children.need(ModuleKind::embedding), ids, b.real_tokens());
+  if (const ModuleId prompt = prompt_module(b.architecture()); prompt.valid()) {
+    tokens = replace(b, tokens, b.prepend_prompt(prompt, tokens));
+  }
   Embedded result{{}, tokens};
   std::optional<Tensor> positions;
   if (children.next_is(ModuleKind::embedding)) {
@@ -147,7 +158,7 @@ struct RootResult {
 RootResult run_root(GraphBuilder& b, ModuleId head) {
   const ModuleId root(0);
   return b.call(root, [&] {
-    RootResult result{token_ids(b), token_ids(b), {}, {}};
+    RootResult result{token_ids(b, b.real_tokens()), token_ids(b, b.tokens()), {}, {}};
     b.run("input", {}, {result.ids, result.labels});
     Children children(b.architecture(), root);
     const Tensor hidden = run_decoder(b, children.need(ModuleKind::container), result.ids);

@@ -23,15 +23,15 @@ enum class Implementation : std::uint8_t { hf, torchtitan, liger, megatron };
 struct GraphOptions {
   std::int64_t micro_batch = 1;
   std::int64_t seq_len = 4096;
+  std::int64_t virtual_tokens = 0;  ///< of `seq_len`, those that prompt tuning puts in front
   Precision precision = Precision::bf16_mixed;
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
-  bool autocast = false;  ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
-  bool input_requires_gradient =
-      false;                   ///< enable_input_require_grads: the frozen embedding's result takes part in backward
-  double adapter_dropout = 0;  ///< on the input of each adapter
-  bool compile = false;        ///< torch.compile of each decoder layer
+  bool autocast = false;                ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool input_requires_gradient = false; ///< enable_input_require_grads: the frozen embedding's result takes part in backward
+  double adapter_dropout = 0;           ///< on the input of each adapter
+  bool compile = false;  ///< torch.compile of each decoder layer
 };
 
 /// What bounds a kernel's time.

@@ -13,7 +13,7 @@ namespace shardsim {
 
 DataFolders find_data(const std::filesystem::path& program) {
   const auto folders = [](const std::filesystem::path& root) {
-    return DataFolders{root / "model/zoo", root / "topologies"};
+    return DataFolders{root / "model/zoo", root / "topologies", root / "tests/published"};
   };
   const auto exist = [](const DataFolders& data) {
     return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
@@ -54,7 +54,10 @@ bool evicts_managed_memory(const Plan& plan, const Outcome& outcome) {
 }  // namespace
 
 Report simulate(const Request& request, const DataFolders& data) {
-  Scenario scenario = load_scenario(request, data);
+  return simulate(request, load_scenario(request, data));
+}
+
+Report simulate(const Request& request, Scenario scenario) {
   const Request resolved =
       with_runtime_defaults(request, scenario.topology, scenario.architecture, scenario.topology.assumptions);
   const Architecture trained = apply_adapter(std::move(scenario.architecture), resolved.peft);

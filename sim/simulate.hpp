@@ -14,8 +14,9 @@ namespace shardsim {
 
 /// Where the data files lie: $SHARDSIM_DATA, else beside the installed program, else the source tree.
 struct DataFolders {
-  std::filesystem::path zoo;         ///< model/zoo
-  std::filesystem::path topologies;  ///< topologies, with devices/ in it
+  std::filesystem::path zoo;             ///< model/zoo
+  std::filesystem::path topologies;      ///< topologies, with devices/ in it
+  std::filesystem::path published = {};  ///< tests/published: measured runs; need not be there
 };
 DataFolders find_data(const std::filesystem::path& program);
 
@@ -28,5 +29,7 @@ Scenario load_scenario(const Request& request, const DataFolders& data);
 
 /// Everything, for every verb. Throws InputError for a request that makes no sense on this machine.
 Report simulate(const Request& request, const DataFolders& data);
+/// The same for a scenario that is at hand.
+Report simulate(const Request& request, Scenario scenario);
 
 }  // namespace shardsim

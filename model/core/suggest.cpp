@@ -68,7 +68,7 @@ void throw_unknown_name(std::string_view kind, std::string_view name, std::strin
     if (i > 0) right += i + 1 == nearest.size() ? " or " : ", ";
     right += nearest[i];
   }
-  throw InputError("unknown " + std::string(kind) + " '" + std::string(name) + "'", std::string(where), right);
+  throw UnknownName("unknown " + std::string(kind) + " '" + std::string(name) + "'", std::string(where), right);
 }
 
 }  // namespace shardsim

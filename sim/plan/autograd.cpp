@@ -2,33 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <string_view>
-#include <utility>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
 
 namespace shardsim {
-namespace {
-
-Category category_of(const Value& value) {
-  if (value.is_gradient) return Category::gradients;
-  return value.is_logits ? Category::logits : Category::activations;
-}
-
-bool is_decoder_layer(const Architecture& architecture, const Module& module) {
-  return module.layer >= 0 && (!module.parent.valid() || architecture.module(module.parent).layer < 0);
-}
-
-bool is_product(const std::vector<Kernel>& kernels) {
-  return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
-}
-
-std::int64_t gradient_bytes(const Value& value) {
-  return value.gradient_bytes >= 0 ? value.gradient_bytes : value.bytes;
-}
-
-}  // namespace
 
 Autograd::Autograd(const Architecture& architecture, const Graph& graph, const Recomputation& recomputation,
                    DType gradient_type, Recorder& recorder, Strategy& strategy)
@@ -41,100 +18,24 @@ Autograd::Autograd(const Architecture& architecture, const Graph& graph, const R
       values_(graph.values.size()),
       parameter_uses_(architecture.parameters.size(), 0),
       parameter_gradients_(architecture.parameters.size()) {
+  name_places();
   count_uses();
   find_layers();
   order_backward();
 }
 
-void Autograd::count_uses() {
-  for (const Operator& op : graph_.operators) {
-    for (const ParameterId parameter : op.parameters) ++parameter_uses_[parameter.index()];
-  }
+Category Autograd::category_of(const Value& value) {
+  if (value.is_gradient) return Category::gradients;
+  return value.is_logits ? Category::logits : Category::activations;
 }
 
-// The steps between entering and leaving each decoder layer.
-void Autograd::find_layers() {
-  std::vector<std::uint32_t> written_in(graph_.values.size(), ~0U);
-  std::int32_t layer = -1;
-  for (std::size_t i = 0; i < graph_.forward.size(); ++i) {
-    const Step& step = graph_.forward[i];
-    if (step.kind == Step::Kind::enter || step.kind == Step::Kind::leave) {
-      const Module& module = architecture_.modules[step.index];
-      if (!is_decoder_layer(architecture_, module)) continue;
-      if (step.kind == Step::Kind::enter) {
-        layer = module.layer;
-        layers_.resize(static_cast<std::size_t>(layer) + 1);
-        layers_[static_cast<std::size_t>(layer)].begin = i;
-      } else {
-        layers_[static_cast<std::size_t>(layer)].end = i;
-        layer = -1;
-      }
-    } else if (step.kind == Step::Kind::run && layer >= 0) {
-      LayerRange& range = layers_[static_cast<std::size_t>(layer)];
-      const Operator& op = graph_.operators[step.index];
-      for (const ValueId input : op.inputs) {
-        const bool outside = written_in[input.index()] != static_cast<std::uint32_t>(layer);
-        if (outside && std::find(range.inputs.begin(), range.inputs.end(), input) == range.inputs.end()) {
-          range.inputs.push_back(input);
-        }
-      }
-      for (const ValueId output : op.outputs) {
-        written_in[output.index()] = static_cast<std::uint32_t>(layer);
-        range.escaping.push_back(output);
-      }
-      if (!op.saved.empty()) {
-        range.last_save = i;
-        range.last_saves_output = std::any_of(op.saved.begin(), op.saved.end(), [&](ValueId saved) {
-          return std::find(op.outputs.begin(), op.outputs.end(), saved) != op.outputs.end();
-        });
-      }
-    } else if (step.kind == Step::Kind::drop && layer >= 0) {
-      std::erase(layers_[static_cast<std::size_t>(layer)].escaping, ValueId(step.index));
-    }
-  }
-}
-
-// Backward visits what forward visited, in reverse, with two exceptions: modules that compute nothing differentiable
-// (rotary tables) are not visited, and a module whose inputs need no gradient (the embedding) comes after its
-// containers, whose own hooks hang on inputs that need none either.
-void Autograd::order_backward() {
-  std::vector<bool> differentiable(architecture_.modules.size(), false);
-  std::vector<bool> takes_gradient(architecture_.modules.size(), false);
-  std::vector<bool> runs_operators(architecture_.modules.size(), false);
-  const auto mark_up = [&](ModuleId module, std::vector<bool>& flags) {
-    for (ModuleId m = module; m.valid(); m = architecture_.module(m).parent) flags[m.index()] = true;
-  };
-  for (const Operator& op : graph_.operators) {
-    const auto needs = [&](ValueId v) { return graph_.value(v).needs_gradient; };
-    mark_up(op.module, runs_operators);
-    if (std::any_of(op.outputs.begin(), op.outputs.end(), needs)) mark_up(op.module, differentiable);
-    if (std::any_of(op.inputs.begin(), op.inputs.end(), needs)) mark_up(op.module, takes_gradient);
-  }
-  std::vector<BackwardStep> sources;
-  for (auto step = graph_.forward.rbegin(); step != graph_.forward.rend(); ++step) {
-    if (step->kind == Step::Kind::drop) continue;
-    BackwardStep back;
-    back.index = step->index;
-    ModuleId module(step->index);
-    if (step->kind == Step::Kind::run) {
-      const Operator& op = graph_.operators[step->index];
-      module = op.module;
-      if (std::none_of(op.outputs.begin(), op.outputs.end(), [&](ValueId v) { return graph_.value(v).needs_gradient; }))
-        continue;
-    } else {
-      back.kind = step->kind == Step::Kind::leave ? BackwardStep::Kind::enter : BackwardStep::Kind::leave;
-      const bool idle = !runs_operators[module.index()] && architecture_.module(module).kind == ModuleKind::rotary;
-      if (idle || (runs_operators[module.index()] && !differentiable[module.index()])) continue;
-    }
-    const bool source = differentiable[module.index()] && !takes_gradient[module.index()];
-    (source ? sources : backward_order_).push_back(back);
-  }
-  backward_order_.insert(backward_order_.end(), sources.begin(), sources.end());
+bool Autograd::is_decoder_layer(const Module& module) const {
+  return module.layer >= 0 && (!module.parent.valid() || architecture_.module(module.parent).layer < 0);
 }
 
 void Autograd::locate(Phase phase, ModuleId id, const char* verb) {
   const Module& module = architecture_.module(id);
-  if (is_decoder_layer(architecture_, module)) {
+  if (is_decoder_layer(module)) {
     recorder_.mark(phase, module.layer, verb);
   } else if (module.layer < 0 && module.children.empty()) {
     recorder_.mark(phase, -1, module.name);
@@ -160,7 +61,7 @@ void Autograd::forward() {
       case Step::Kind::leave: {
         const ModuleId module(step.index);
         strategy_.post_forward(module);
-        if (is_decoder_layer(architecture_, architecture_.module(module))) {
+        if (is_decoder_layer(architecture_.module(module))) {
           layer = -1;
           recorder_.mark(Phase::forward, -1, "between layers");
         }
@@ -186,15 +87,16 @@ void Autograd::read_scalar(const Operator& op) {
 
 void Autograd::run_forward(const Operator& op, bool saving) {
   read_scalar(op);
+  const std::string& place = place_of(op);
   for (const ValueId output : op.outputs) {
     ValueState& state = values_[output.index()];
     const Value& value = graph_.value(output);
     SHARDSIM_CHECK(state.owners == 0, "a value is written when nobody holds an older one");
     state.owners = 1;
-    state.storage = recorder_.allocate(category_of(value), value.bytes, op.name);
+    state.storage = recorder_.allocate(category_of(value), value.bytes, place);
   }
   TensorId scratch;
-  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, op.name);
+  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, place);
   for (const Kernel& kernel : op.forward) recorder_.kernel(kernel, op.name);
   recorder_.reset(scratch);
   if (saving) keep_saved(op);
@@ -220,7 +122,7 @@ void Autograd::backward() {
     }
     const ModuleId id(step.index);
     const Module& module = architecture_.module(id);
-    const bool is_layer = is_decoder_layer(architecture_, module);
+    const bool is_layer = is_decoder_layer(module);
     if (step.kind == BackwardStep::Kind::enter) {
       locate(Phase::backward, id, "backward");
       const bool checkpointed = is_layer && is_checkpointed(module);
@@ -286,128 +188,6 @@ void Autograd::run_again(std::uint32_t index) {
   } else {
     run_forward(graph_.operators[index], true);
   }
-}
-
-void Autograd::release_gradient(std::uint32_t buffer) {
-  if (buffer == no_gradient) return;
-  GradientBuffer& gradient = gradients_[buffer];
-  if (--gradient.owners == 0) recorder_.reset(gradient.storage);
-}
-
-void Autograd::run_backward(const Operator& op) {
-  if (!op.compiled) recorder_.spend(HookTimes{}.autograd_node);
-  read_scalar(op);
-  if (op.gradients.empty()) {
-    backpropagate(op);
-  } else {
-    hand_over(op);
-  }
-}
-
-// Forward computed the gradients: they change owners.
-void Autograd::hand_over(const Operator& op) {
-  std::vector<TensorId> gradients;
-  for (const ValueId value : op.gradients) {
-    gradients.push_back(std::exchange(values_[value.index()].storage, TensorId{}));
-  }
-  for (const ValueId saved : op.saved) drop(saved);
-  for (std::size_t i = 0; i < op.parameters.size(); ++i) {
-    receive_parameter_gradient(op, op.parameters[i], gradients[i + 1]);
-  }
-  gradients_.push_back({gradients.front(), 1, false});
-  receive_gradient(op.inputs.front(), static_cast<std::uint32_t>(gradients_.size() - 1));
-}
-
-void Autograd::backpropagate(const Operator& op) {
-  std::vector<std::uint32_t> outgoing;
-  for (const ValueId input : op.inputs) {
-    if (!graph_.value(input).needs_gradient) {
-      outgoing.push_back(no_gradient);
-      continue;
-    }
-    if (op.passes_gradient) {
-      const std::uint32_t shared = values_[op.outputs.front().index()].gradient;
-      SHARDSIM_CHECK(shared != no_gradient, "a gradient arrives before its node runs");
-      ++gradients_[shared].owners;
-      outgoing.push_back(shared);
-      continue;
-    }
-    const Value& value = graph_.value(input);
-    gradients_.push_back(
-        {recorder_.allocate(category_of(value), gradient_bytes(value), op.name), 1, is_product(op.backward)});
-    outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
-  }
-  if (!op.passes_gradient) {
-    TensorId scratch;
-    if (op.backward_scratch > 0) scratch = recorder_.allocate(Category::workspace, op.backward_scratch, op.name);
-    for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
-    recorder_.reset(scratch);
-  }
-  const std::vector<TensorId> fresh = allocate_parameter_gradients(op);
-  for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
-
-  for (const ValueId output : op.outputs) {
-    release_gradient(values_[output.index()].gradient);
-    values_[output.index()].gradient = no_gradient;
-  }
-  for (const ValueId saved : op.saved) drop(saved);
-
-  for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
-  for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
-}
-
-std::vector<TensorId> Autograd::allocate_parameter_gradients(const Operator& op) {
-  std::vector<TensorId> gradients;
-  for (const ParameterId parameter : op.parameters) {
-    const Parameter& trained = architecture_.parameter(parameter);
-    const std::int64_t bytes = trained.numel * size_of(trained.type.value_or(gradient_type_));
-    gradients.push_back(recorder_.allocate(Category::gradients, bytes, "grad"));
-  }
-  return gradients;
-}
-
-void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient) {
-  GradientBuffer& held = parameter_gradients_[parameter.index()];
-  if (!held.storage.valid()) {
-    held = {gradient, 1, is_product(op.weight_backward)};
-  } else {
-    const std::int64_t bytes = recorder_.bytes_of(gradient);
-    const TensorId sum = held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad") : held.storage;
-    recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
-    if (held.is_view) recorder_.release(held.storage);
-    recorder_.release(gradient);
-    held = {sum, 1, false};
-  }
-  if (--parameter_uses_left_[parameter.index()] > 0) return;
-  const TensorId complete = held.storage;
-  held = {};
-  strategy_.gradient_ready(parameter, complete);
-}
-
-void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
-  if (buffer == no_gradient) return;
-  std::uint32_t& held = values_[value.index()].gradient;
-  if (held == no_gradient) {
-    held = buffer;
-    return;
-  }
-  if (graph_.value(value).gradients_fused) {
-    if (gradients_[held].owners > 1) std::swap(held, buffer);
-    release_gradient(buffer);
-    return;
-  }
-  const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
-  if (gradients_[held].owners > 1 || gradients_[held].is_view) {
-    const TensorId sum =
-        recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
-    gradients_.push_back({sum, 1, false});
-    recorder_.elementwise(3 * bytes, "grad add");
-    release_gradient(held);
-    held = static_cast<std::uint32_t>(gradients_.size() - 1);
-  } else {
-    recorder_.elementwise(3 * bytes, "grad add");
-  }
-  release_gradient(buffer);
 }
 
 }  // namespace shardsim

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/architecture.hpp"
@@ -55,13 +57,29 @@ class Autograd {
     std::uint32_t index = 0;
   };
 
+  const std::string& place_of(const Operator& op) const {
+    return places_[static_cast<std::size_t>(&op - graph_.operators.data())];
+  }
+  static Category category_of(const Value& value);
+  bool is_decoder_layer(const Module& module) const;
+
+  // Once, before anything runs: autograd_tape.cpp.
+  /// The module's name within its decoder layer, which the recorder knows.
+  std::string_view name_in_layer(ModuleId module) const;
+  void name_places();
   void order_backward();
   void count_uses();
   void find_layers();
+
+  // Forward and its repetition.
   void run_forward(const Operator& op, bool saving);
   void read_scalar(const Operator& op);
   void keep_saved(const Operator& op);
   void drop(ValueId value);
+  void recompute(ModuleId layer);
+  void run_again(std::uint32_t op);
+
+  // Gradients: autograd_gradients.cpp.
   void run_backward(const Operator& op);
   void backpropagate(const Operator& op);
   void hand_over(const Operator& op);
@@ -69,8 +87,7 @@ class Autograd {
   void release_gradient(std::uint32_t buffer);
   std::vector<TensorId> allocate_parameter_gradients(const Operator& op);
   void receive_parameter_gradient(const Operator& op, ParameterId parameter, TensorId gradient);
-  void recompute(ModuleId layer);
-  void run_again(std::uint32_t op);
+
   bool is_checkpointed(const Module& layer) const {
     return layer.layer >= 0 && recomputation_.layers[static_cast<std::size_t>(layer.layer)];
   }
@@ -84,6 +101,7 @@ class Autograd {
   Strategy& strategy_;
 
   std::vector<ValueState> values_;
+  std::vector<std::string> places_;  ///< by OperatorId: what its tensors are called
   std::vector<GradientBuffer> gradients_;
   std::vector<BackwardStep> backward_order_;
   std::vector<std::int32_t> parameter_uses_;  ///< operators that give each parameter a gradient

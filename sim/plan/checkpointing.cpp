@@ -6,11 +6,21 @@ namespace shardsim {
 namespace {
 
 enum class Product : std::uint8_t {
-  none,     ///< no product
+  none,     ///< no product, or one of LLM.int8's own
   plain,    ///< aten::mm
   kept,     ///< aten::addmm, bmm, _scaled_mm and attention, which torch lists as compute-intensive
   grouped,  ///< aten::_grouped_mm, which it does not list
 };
+
+bool has_shape_of_router(const Module& module, const Dimensions& dims) {
+  return dims.experts && module.in_features == dims.hidden && module.out_features == dims.experts->count;
+}
+
+/// A layer's experts, whose products are run together: their router comes first.
+bool holds_experts(const Architecture& architecture, const Module& module) {
+  return !module.children.empty() &&
+         has_shape_of_router(architecture.module(module.children.front()), architecture.dims);
+}
 
 Product product_of(const Operator& op, const Architecture& architecture) {
   const auto is = [](KernelKind kind) { return [kind](const Kernel& kernel) { return kernel.kind == kind; }; };
@@ -18,13 +28,12 @@ Product product_of(const Operator& op, const Architecture& architecture) {
   const auto kernel = std::find_if(op.forward.begin(), op.forward.end(), is(KernelKind::matmul));
   if (kernel == op.forward.end()) return Product::none;
   const Module& module = architecture.module(op.module);
-  if (module.kind != ModuleKind::linear) return op.parameters.empty() ? Product::kept : Product::grouped;
+  if (module.kind != ModuleKind::linear) return holds_experts(architecture, module) ? Product::grouped : Product::kept;
+  if (module.parameters.empty()) return Product::none;
+  const std::optional<Quantization> stored = architecture.parameter(module.parameters.front()).quantization;
+  if (stored == Quantization::int8) return Product::none;
   const bool biased = module.parameters.size() > 1;
   return biased || kernel->type == DType::f8 ? Product::kept : Product::plain;
-}
-
-bool has_shape_of_router(const Module& module, const Dimensions& dims) {
-  return dims.experts && module.in_features == dims.hidden && module.out_features == dims.experts->count;
 }
 
 std::vector<bool> operators_kept_by_torchtitan(const Architecture& architecture, const Graph& graph) {

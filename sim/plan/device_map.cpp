@@ -3,18 +3,34 @@
 #include <algorithm>
 #include <deque>
 #include <limits>
+#include <optional>
 
 namespace shardsim {
 namespace {
 
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
-/// Bytes of each module with all below it; a tied parameter counts where it stands first.
+std::optional<Quantization> quantization_of(const Architecture& architecture) {
+  for (const Parameter& parameter : architecture.parameters) {
+    if (parameter.quantization) return parameter.quantization;
+  }
+  return {};
+}
+
+bool is_head(const Module& module) { return module.parent == ModuleId(0) && module.kind == ModuleKind::linear; }
+
+/// Bytes of each module with all below it, as they are estimated before weights are loaded and adapters added; a tied
+/// parameter counts where it stands first.
 class ModuleSizes {
  public:
   ModuleSizes(const Architecture& architecture, std::int64_t element)
-      : architecture_(architecture), bytes_(architecture.modules.size()), taken_(architecture.parameters.size()) {
-    add(ModuleId(0), element);
+      : architecture_(architecture),
+        element_(element),
+        quantization_(quantization_of(architecture)),
+        is_adapted_(architecture.adapted()),
+        bytes_(architecture.modules.size()),
+        taken_(architecture.parameters.size()) {
+    add(ModuleId(0));
     for (const ModuleId layer : architecture.layer_modules()) layers_.push_back(layer);
   }
   std::int64_t of(ModuleId m) const { return bytes_[m.index()]; }
@@ -41,18 +57,27 @@ class ModuleSizes {
   }
 
  private:
-  std::int64_t add(ModuleId m, std::int64_t element) {
+  std::int64_t bytes_of(const Parameter& parameter, bool in_head) const {
+    if (is_adapted_ && parameter.trainable) return 0;
+    if (!quantization_ || in_head) return parameter.numel * element_;
+    if (*quantization_ == Quantization::gptq4) return parameter.stored_bytes(DType::bf16);
+    return *quantization_ == Quantization::int8 ? parameter.numel : parameter.numel / 2;
+  }
+  std::int64_t add(ModuleId m) {
     std::int64_t bytes = 0;
     for (const ParameterId p : architecture_.module(m).parameters) {
       if (taken_[p.index()]) continue;
       taken_[p.index()] = true;
-      bytes += architecture_.parameter(p).numel * element;
+      bytes += bytes_of(architecture_.parameter(p), is_head(architecture_.module(m)));
     }
-    for (const ModuleId child : architecture_.module(m).children) bytes += add(child, element);
+    for (const ModuleId child : architecture_.module(m).children) bytes += add(child);
     return bytes_[m.index()] = bytes;
   }
 
   const Architecture& architecture_;
+  std::int64_t element_;
+  std::optional<Quantization> quantization_;
+  bool is_adapted_;
   std::vector<std::int64_t> bytes_;
   std::vector<bool> taken_;
   std::vector<ModuleId> layers_;
@@ -98,6 +123,10 @@ MaxMemory balanced_memory(const Architecture& architecture, std::int64_t element
   const auto share = sizes.of(ModuleId(0)) / static_cast<std::int64_t>(free.gpus.size()) +
                      static_cast<std::int64_t>(1.25 * static_cast<double>(buffer));
   for (std::size_t gpu = 0; gpu + 1 < free.gpus.size(); ++gpu) free.gpus[gpu] = std::min(free.gpus[gpu], share);
+  const std::optional<Quantization> quantization = quantization_of(architecture);
+  if (!quantization || *quantization == Quantization::gptq4) return free;
+  for (std::int64_t& gpu : free.gpus) gpu = gpu / 10 * 9;
+  free.cpu = free.cpu / 10 * 9;
   return free;
 }
 

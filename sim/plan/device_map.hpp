@@ -18,7 +18,9 @@ struct MaxMemory {
 
 /// What the weights may take of each GPU so that all get about equally much: the model's share of each GPU and 1.25
 /// times the larger of a decoder layer and the mean leaf module; the last GPU keeps all it has, a GPU alone 0.9 of it
-/// (accelerate/utils/modeling.py, get_balanced_memory). `element`: bytes of a parameter.
+/// (accelerate/utils/modeling.py, get_balanced_memory). `element`: bytes of a parameter. Adapters, which come after,
+/// count nothing. Beside quantized weights everything but the head counts as if it were quantized too, and each memory
+/// by nine tenths (transformers, quantizer_bnb_4bit.py and _8bit.py).
 MaxMemory balanced_memory(const Architecture& architecture, std::int64_t element, MaxMemory free);
 
 /// The device of each module, by ModuleId: an index into the GPUs, then cpu() and disk(); `several` where its children
@@ -33,7 +35,8 @@ struct DeviceMap {
 
 /// Fills GPU after GPU, then host memory, then the disk, with modules in their order; what does not fit is split into
 /// its children, but never a decoder layer. The first GPU and the host keep room for the largest layer still to be
-/// placed. Tied parameters are placed with their first module (infer_auto_device_map, ibid.).
+/// placed. Tied parameters are placed with their first module (infer_auto_device_map, ibid.). Adapters lie where the
+/// module does that they are put on.
 DeviceMap infer_device_map(const Architecture& architecture, std::int64_t element, const MaxMemory& max_memory);
 
 /// Where the weights of a training run lie: balanced over what each GPU has beside its CUDA context. Throws InputError

@@ -25,6 +25,11 @@ FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64
   return {id, chunk * row, (end - begin) * row, parameter.trainable};
 }
 
+bool holds_trained(const Architecture& architecture, const Module& module) {
+  return std::any_of(module.parameters.begin(), module.parameters.end(),
+                     [&](ParameterId id) { return architecture.parameter(id).trainable; });
+}
+
 class UnitCollector {
  public:
   UnitCollector(const Architecture& architecture, std::int64_t rank, std::int64_t world)
@@ -114,14 +119,19 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
   std::vector<FlatUnit> units(1);
   units.front().module = ModuleId(0);
   for (const ModuleId layer : architecture.layer_modules()) units.emplace_back().module = layer;
+  for (FlatUnit& unit : units) unit.trained = !architecture.adapted();
   std::vector<bool> taken(architecture.parameters.size());
-  for (const Module& module : architecture.modules) {
-    FlatUnit& unit = units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
+  for (std::size_t m = 0; m < architecture.modules.size(); ++m) {
+    const Module& module = architecture.modules[m];
+    const bool apart = architecture.adapted() && module.children.empty() && holds_trained(architecture, module);
+    if (apart) units.push_back({ModuleId(m), {}, 0, 0, true, module.layer >= 0});
+    FlatUnit& unit = apart ? units.back() : units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
     for (const ParameterId id : module.parameters) {
       if (taken[id.index()]) continue;
       taken[id.index()] = true;
       unit.parameters.push_back(id);
-      unit.elements += architecture.parameter(id).numel;
+      const Parameter& parameter = architecture.parameter(id);
+      unit.elements += parameter.quantization ? stored_rows(parameter) : parameter.numel;
     }
   }
   for (FlatUnit& unit : units) unit.shard = ceil_div(unit.elements, world);

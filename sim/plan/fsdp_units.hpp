@@ -10,8 +10,8 @@ namespace shardsim {
 
 /// One parameter on dimension 0 over N ranks: chunks of ceil(dim0 / N) rows, the last ones short or empty. The stored
 /// shard and the gathered parameter are padded to full chunks (torch/distributed/fsdp/_fully_shard/_fsdp_param.py,
-/// `_init_sharded_param`); optimizer state has the local size. A quantized weight is sharded as what it is stored as:
-/// one column of 16-bit elements.
+/// `_init_sharded_param`); optimizer state has the local size. A quantized weight is sharded as what it is stored as: one
+/// column of 16-bit elements.
 struct FsdpParameter {
   ParameterId id;
   std::int64_t shard = 0;  ///< elements of a padded chunk
@@ -40,15 +40,19 @@ std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t 
                                  bool reshard_after_forward);
 
 /// One FlatParameter of FSDP1: all parameters of a wrapped module end to end, padded to the ranks, so that all ranks
-/// own alike.
+/// own alike. Quantized weights count the 16-bit elements that they are stored as.
 struct FlatUnit {
   ModuleId module;
   std::vector<ParameterId> parameters;
   std::int64_t elements = 0;  ///< before padding
   std::int64_t shard = 0;     ///< of one rank, padding included
+  bool trained = true;        ///< a FlatParameter requires gradients as a whole, or not at all
+  bool nested = false;        ///< inside of a decoder layer's unit
 };
 
-/// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest.
+/// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest. Beside
+/// frozen parameters, each module without children that has a trained weight is a unit of its own, behind all others
+/// (peft/utils/other.py, fsdp_auto_wrap_policy).
 std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
 
 /// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.

@@ -36,6 +36,14 @@ class Loader {
     passing(broadcasts_in_flight * buffer, "broadcast buffers");
   }
 
+  void device_map() {
+    if (quantizes()) {
+      quantize();
+    } else {
+      strategy_.initialise();
+    }
+  }
+
   void zero12() {
     const TensorId model = host(quantizes() ? 0 : model_bytes(), "model as loaded");
     if (quantizes()) passing(largest_weight() * element_, "weight to quantize");
@@ -220,7 +228,7 @@ void record_load(const StrategyContext& context, Strategy& strategy) {
       loader.fsdp();
       break;
     case LoadPath::device_map:
-      strategy.initialise();
+      loader.device_map();
       break;
   }
   context.recorder.empty_cache();
@@ -239,7 +247,9 @@ std::string describe_load(const Request& request) {
       return "the model is loaded under zero.Init: each module is partitioned as it is made, and checkpoint files are "
              "mapped, which takes page cache but no memory of a rank; without it every rank holds the whole model";
     case LoadPath::device_map:
-      return "each tensor is read from its mapped file straight onto its device";
+      return request.peft.quantizes()
+                 ? "each weight moves onto its device in 16 bits and is quantized there; checkpoint files are mapped"
+                 : "each tensor is read from its mapped file straight onto its device";
     case LoadPath::fsdp:
       break;
   }

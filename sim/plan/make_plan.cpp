@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/plan/adapter_defaults.hpp"
 #include "sim/plan/autograd.hpp"
 #include "sim/plan/load.hpp"
 #include "sim/plan/runtime_defaults.hpp"
@@ -20,7 +21,8 @@ constexpr std::uint64_t rank_0_role = ~std::uint64_t{0};
 GraphOptions graph_options(const Request& request) {
   GraphOptions options;
   options.micro_batch = request.micro_batch;
-  options.seq_len = request.seq_len;
+  options.seq_len = request.seq_len + request.peft.prompt_length();
+  options.virtual_tokens = request.peft.prompt_length();
   options.precision = request.precision;
   options.attention = request.attention;
   options.loss = request.loss;

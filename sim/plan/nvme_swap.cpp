@@ -98,6 +98,13 @@ ParameterSwap::ParameterSwap(Recorder& recorder, const ZeroOptions& options, con
     }
   }
   pinned_elements_ = std::min(all, options_.max_in_cpu);
+  // Frozen parameters are in no sub-group: max_in_cpu keeps none of them.
+  for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
+    if (architecture_.parameters[i].trainable) continue;
+    const std::int64_t bytes = partition_bytes(ParameterId(i));
+    on_drives_[i] = bytes >= least_swapped_bytes;
+    if (!on_drives_[i]) small_frozen_.push_back(bytes);
+  }
 }
 
 std::int64_t ParameterSwap::partition_bytes(ParameterId p) const {
@@ -107,6 +114,9 @@ std::int64_t ParameterSwap::partition_bytes(ParameterId p) const {
 void ParameterSwap::initialise(Pool pinned) {
   recorder_.allocate_host(pinned, Category::weights, pinned_elements_ * weight_bytes_, "weight partition");
   recorder_.allocate_host(Pool::pageable, Category::weights, small_bytes_, "small weight partitions");
+  for (const std::int64_t bytes : small_frozen_) {
+    recorder_.allocate_host(pinned, Category::weights, bytes, "weight partition");
+  }
   const std::int64_t buffer = options_.parameter_buffer_size * weight_bytes_;
   recorder_.allocate_host(Pool::pageable, Category::buffers, options_.parameter_buffer_count * buffer,
                           "parameter swap buffers");

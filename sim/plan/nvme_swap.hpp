@@ -52,7 +52,7 @@ class OptimizerSwap {
   std::vector<TensorId> kept_gradients_;  ///< too small to be swapped
 };
 
-/// Parameter partitions on drives (partitioned_param_swapper.py). Sub-groups stay in pinned host memory while
+/// Parameter partitions on drives (partitioned_param_swapper.py). Trained sub-groups stay in pinned host memory while
 /// `max_in_cpu` elements last; of the others each partition is read into one of `parameter_buffer_count` locked buffers
 /// before it is gathered, and holds it until the parameter is released.
 class ParameterSwap {
@@ -81,8 +81,9 @@ class ParameterSwap {
   std::int64_t weight_bytes_;
   const Architecture& architecture_;
   std::vector<std::vector<ParameterId>> sub_groups_;
-  std::int64_t pinned_elements_ = 0;  ///< of the flat buffer for what stays in host memory
-  std::int64_t small_bytes_ = 0;      ///< of partitions that are too small to be swapped
+  std::int64_t pinned_elements_ = 0;        ///< of the flat buffer for what stays in host memory
+  std::int64_t small_bytes_ = 0;            ///< of partitions that are too small to be swapped
+  std::vector<std::int64_t> small_frozen_;  ///< bytes of frozen partitions that are, each pinned by itself
   StreamId read_, write_;
   std::vector<bool> on_drives_;
   std::vector<TaskId> arriving_;  ///< read, by parameter; set while it holds a buffer

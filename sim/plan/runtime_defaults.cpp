@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/adapter_defaults.hpp"
 #include "sim/plan/device_map.hpp"
 #include "sim/plan/framework_defaults.hpp"
 #include "sim/plan/nvme_swap.hpp"
@@ -49,10 +50,11 @@ void choose_reduce_type(Request& request, std::vector<std::string>& assumptions)
 
 void choose_seq_len(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions) {
   const Dimensions& dims = architecture.dims;
-  if (request.seq_len_given || !dims.learned_positions || request.seq_len <= dims.max_positions) return;
-  request.seq_len = dims.max_positions;
+  const std::int64_t most = dims.max_positions - request.peft.prompt_length();
+  if (request.seq_len_given || !dims.learned_positions || request.seq_len <= most || most < 1) return;
+  request.seq_len = most;
   assumptions.push_back(
-      fmt::format("--seq-len is {}: {} has learned positions for no more", dims.max_positions, architecture.name));
+      fmt::format("--seq-len is {}: {} has learned positions for no more", most, architecture.name));
 }
 
 void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptions) {
@@ -139,6 +141,14 @@ void warn_of_unplanned(Request& request) {
        "data_types.grad_accum_dtype is not simulated: gradients accumulate in their own type");
 }
 
+// torch/distributed/fsdp/_runtime_utils.py, _offload_grad: a copy, not a sum.
+void warn_of_lost_gradients(Request& request) {
+  if (!is_fsdp1(request.kind) || !request.offload.any() || request.grad_accum == 1) return;
+  request.warnings.emplace_back(
+      "FSDP1 with CPU offload does not accumulate: each micro-step's gradient overwrites the one before in CPU memory, "
+      "and the optimizer sees the last alone");
+}
+
 void check_launch(const Request& request, const Topology& topology) {
   const auto check = [&](const std::optional<std::int64_t>& said, std::size_t there, std::string_view key,
                          std::string_view what) {
@@ -168,7 +178,7 @@ void check_size(const Request& request, const Architecture& architecture) {
 
 void describe_device_map(const Request& request, const Topology& topology, const Architecture& architecture,
                          std::vector<std::string>& assumptions) {
-  const DeviceMap map = map_devices(request, topology, architecture);
+  const DeviceMap map = map_devices(request, topology, apply_adapter(architecture, request.peft));
   std::vector<std::int64_t> layers(topology.devices.size());
   for (const ModuleId layer : architecture.layer_modules())
     ++layers[static_cast<std::size_t>(map.device[layer.index()])];
@@ -176,87 +186,7 @@ void describe_device_map(const Request& request, const Topology& topology, const
       fmt::format("device_map=\"auto\" puts {} decoder layers on the GPUs, in order", fmt::join(layers, " + ")));
 }
 
-bool is_whole(const Request& request) {
-  return request.kind == StrategyKind::single || request.kind == StrategyKind::ddp;
-}
-
-// Which types adapters and base have is the runtime's doing: PEFT makes adapters fp32 and the Trainer adds autocast;
-// DeepSpeed casts the whole module to 16 bits; FSDP gathers everything in them.
-void choose_adapter_types(Request& request, std::vector<std::string>& assumptions) {
-  Peft& peft = request.peft;
-  if (!peft.any()) return;
-  if (request.precision == Precision::fp8_mixed) {
-    throw InputError("adapters under fp8-mixed are not simulated", "--peft, --precision",
-                     "bf16-mixed, fp16-mixed, amp-bf16, bf16 or fp32");
-  }
-  const bool plain_step = !request.compile && request.implementation != Implementation::megatron &&
-                          (request.loss == LossKind::eager || request.loss == LossKind::plain) &&
-                          request.checkpointing != Checkpointing::selective;
-  if (!plain_step) {
-    throw InputError(
-        "adapters with compiled or Megatron's blocks, chunked or fused losses or selective checkpointing are not "
-        "simulated yet",
-        "--peft",
-        "--compile off, --implementation hf, torchtitan or liger, --loss eager or plain, and --checkpointing "
-        "none, full or every:K");
-  }
-  if (takes_bf16_optimizer(request)) {
-    throw InputError("adapters under DeepSpeed's BF16_Optimizer are not simulated yet", "--peft, grad_accum_dtype",
-                     "gradients accumulated in bf16");
-  }
-  if (is_fsdp1(request.kind)) {
-    throw InputError("adapters under FSDP1, whose flat parameters mix frozen and trained ones, are not simulated yet",
-                     "--peft, --strategy " + request.strategy, "fsdp, fsdp-grad-op or hsdp, or --peft none");
-  }
-  if (request.kind == StrategyKind::device_map) {
-    throw InputError("adapters under a device map are not simulated yet", "--peft, --strategy device-map",
-                     "single, ddp or fsdp, or --peft none");
-  }
-  if (request.offload.on_nvme()) {
-    throw InputError("adapters over a base on drives are not simulated yet", "--peft, --strategy " + request.strategy,
-                     "zero3-offload, or --peft none");
-  }
-  const bool mixed = keeps_master_weights(request.precision);
-  if (peft.quantizes() && !mixed && request.precision != Precision::bf16) {
-    throw InputError("a quantized base computes in 16 bits", "--precision", "bf16-mixed, fp16-mixed or bf16");
-  }
-  const bool whole = is_whole(request);
-  peft.fp32_adapters = whole && mixed;
-  if (peft.quantizes() && peft.kbit_upcast.value_or(false) && !whole) {
-    throw InputError(request.strategy + " holds what is not quantized in 16 bits again: the upcast is undone",
-                     "--kbit-upcast on", "off, or single or ddp");
-  }
-  if (!peft.kbit_upcast) peft.kbit_upcast = whole && mixed && request.implementation == Implementation::hf;
-  peft.kbit_upcast = *peft.kbit_upcast && peft.quantizes();
-  if (whole && mixed) {
-    assumptions.push_back(
-        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make "
-        "of "
-        "mixed precision; adapters in 16 bits without autocast: --precision bf16");
-  } else if (mixed) {
-    assumptions.push_back(
-        "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
-  }
-  if (!peft.quantizes()) return;
-  assumptions.push_back(
-      "quantized weights are expanded whole before each product, in forward, recomputation and backward");
-  if (*peft.kbit_upcast) {
-    assumptions.push_back(
-        "prepare_model_for_kbit_training casts norms, embeddings and the head to fp32; without it: --kbit-upcast off");
-  }
-  if (request.kind == StrategyKind::zero3) {
-    assumptions.push_back("ZeRO-3 does not partition quantized weights: every rank holds all of them");
-  } else if (is_fsdp(request.kind)) {
-    assumptions.push_back(
-        "quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
-  }
-}
-
 }  // namespace
-
-bool trainer_autocasts(const Request& request) {
-  return request.peft.any() && is_whole(request) && keeps_master_weights(request.precision);
-}
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {
@@ -276,9 +206,11 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
         fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
   warn_of_unplanned(request);
+  warn_of_lost_gradients(request);
   choose_reduce_type(request, assumptions);
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);
+  take_stored_quantization(request, architecture, assumptions);
   choose_adapter_types(request, assumptions);
   describe_framework(request, assumptions);
   check_size(request, architecture);

@@ -22,8 +22,4 @@ namespace shardsim {
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions);
 
-/// True where Hugging Face's Trainer wraps forward() in autocast over 16-bit weights: adapters under mixed precision,
-/// where no runtime casts the parameters instead.
-bool trainer_autocasts(const Request& request);
-
 }  // namespace shardsim

@@ -90,8 +90,10 @@ class Saver {
   void gather_shards(Category category, std::int64_t bytes_per_element, int states, bool trained_only) {
     if (is_fsdp1(request_.kind)) {
       for (const FlatUnit& unit : flat_units(architecture_, recorder_.world())) {
+        if (trained_only && !unit.trained) continue;
+        const std::int64_t element = unit.trained ? bytes_per_element : size_of(weight_type(request_.precision));
         for (int state = 0; state < states; ++state) {
-          collect(unit.shard * bytes_per_element, request_.offload.any(), category, false);
+          collect(unit.shard * element, request_.offload.any(), category, false);
         }
       }
       write_collected(category);

@@ -32,11 +32,11 @@ double states_bytes(const Request& request, const Architecture& architecture) {
   const DType weight = weight_type(request.precision);
   const bool has_master = keeps_master_weights(request.precision);
   const DType updated = has_master ? DType::f32 : weight;
-  const bool flat =
-      request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 || request.kind == StrategyKind::zero3;
-  const std::vector<OptimizedTensor> tensors =
-      flat ? std::vector{flat_partition(architecture.trainable_count(), updated)}
-           : optimized_parameters(architecture, updated);
+  const bool flat = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
+                    request.kind == StrategyKind::zero3;
+  const std::vector<OptimizedTensor> tensors = flat
+                                                   ? std::vector{flat_partition(architecture.trainable_count(), updated)}
+                                                   : optimized_parameters(architecture, updated);
   const std::int64_t trained = 2 * size_of(weight) + (has_master ? 4 : 0);
   std::int64_t bytes = trained * architecture.trainable_count() + state_bytes(request.optimizer, tensors);
   for (const Parameter& parameter : architecture.parameters) {
@@ -230,6 +230,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   warn_of_emulated_type(report, topology);
   report.assumptions = topology.assumptions;
   report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
+  report.power_watts = power_of(topology);
   report.run = whole_run(request, topology, report.step, report.assumptions);
   return report;
 }

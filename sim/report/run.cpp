@@ -24,6 +24,12 @@ double steps_of(const Request& request, const StepReport& step) {
 
 }  // namespace
 
+double power_of(const Topology& topology) {
+  double watts = topology.host_power_watts;
+  for (const Device& device : topology.devices) watts += device.spec.power_watts;
+  return watts;
+}
+
 std::optional<RunReport> whole_run(const Request& request, const Topology& topology, const StepReport& step,
                                    std::vector<std::string>& assumptions) {
   if (!request.tokens && !request.examples) return {};
@@ -36,9 +42,7 @@ std::optional<RunReport> whole_run(const Request& request, const Topology& topol
   run.tokens = run.steps * step.tokens;
   run.hours = steps * step.time_s / seconds_an_hour;
   run.gpu_hours = run.hours * static_cast<double>(topology.devices.size());
-  double watts = topology.host_power_watts;
-  for (const Device& device : topology.devices) watts += device.spec.power_watts;
-  run.energy_kWh = watts * run.hours / 1000;
+  run.energy_kWh = power_of(topology) * run.hours / 1000;
   if (request.price) run.cost_usd = *request.price * run.hours;
   assumptions.push_back(
       fmt::format("energy counts every GPU at its board power all along{}; no cooling, no idle hours, no failed runs",

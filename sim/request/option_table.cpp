@@ -25,8 +25,8 @@ constexpr std::array table = {
 
     OptionSpec{"Strategy", "strategy", 0, "STRATEGY",
                "single, ddp, zero1, zero2, zero3, fsdp, fsdp-grad-op, hsdp, fsdp1, fsdp1-grad-op, fsdp1-hsdp, "
-               "device-map; most with -offload, -offload-optimizer or -offload-param, zero3 with -nvme, "
-               "-nvme-optimizer or -nvme-param (required)"},
+               "device-map; most with -offload, -offload-optimizer or -offload-param, zero1 to zero3 with -nvme or "
+               "-nvme-optimizer, zero3 with -nvme-param (required)"},
     OptionSpec{"Strategy", "deepspeed", 0, "FILE",
                "a DeepSpeed ds_config.json in place of --strategy and of what it sets; options beside it win"},
     OptionSpec{"Strategy", "accelerate", 0, "FILE", "an accelerate YAML (FSDP or DeepSpeed), likewise"},

@@ -96,13 +96,7 @@ void set_numbers(const OptionTexts& texts, Request& request) {
   where_given(texts, "price", [&](const OptionText& text) {
     request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
   });
-  where_given(texts, "threads", [&](const OptionText& text) {
-    const std::int64_t threads = positive(parse_count(text.value, text.where), text);
-    if (threads > std::numeric_limits<int>::max()) {
-      throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
-    }
-    request.threads = static_cast<int>(threads);
-  });
+  where_given(texts, "threads", [&](const OptionText& text) { request.threads = parse_threads(text); });
   where_given(texts, "seed", [&](const OptionText& text) {
     request.seed = static_cast<std::uint64_t>(parse_count(text.value, text.where));
   });
@@ -197,6 +191,7 @@ void set_strategy(const OptionTexts& texts, Request& request) {
     request.strategy = text.value;
     request.kind = choice.kind;
     request.offload = choice.offload;
+    if (!choice.warning.empty()) request.warnings.push_back(choice.warning);
     if (!request.deepspeed.empty() && text.where == "--strategy" && !is_deepspeed(choice.kind)) {
       throw InputError("a DeepSpeed file says nothing of " + text.value, "--strategy beside --deepspeed",
                        "zero1, zero2 or zero3, or no --strategy");
@@ -205,6 +200,14 @@ void set_strategy(const OptionTexts& texts, Request& request) {
 }
 
 }  // namespace
+
+int parse_threads(const OptionText& text) {
+  const std::int64_t threads = positive(parse_count(text.value, text.where), text);
+  if (threads > std::numeric_limits<int>::max()) {
+    throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
+  }
+  return static_cast<int>(threads);
+}
 
 Request resolve_request(OptionTexts texts) {
   Request request;

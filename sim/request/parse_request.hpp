@@ -18,4 +18,7 @@ Request parse_request(const std::vector<std::string>& arguments);
 /// when the topology or the strategy is missing.
 Request resolve_request(OptionTexts texts);
 
+/// How many threads: a whole number from 1 up.
+int parse_threads(const OptionText& text);
+
 }  // namespace shardsim

@@ -63,11 +63,8 @@ std::string_view reason_against(StrategyKind kind, Suffix suffix) {
   if (kind == StrategyKind::single || kind == StrategyKind::ddp) return "it keeps every state on the device";
   if (kind == StrategyKind::device_map) return "accelerate computes with offloaded weights, but does not train them";
   const bool stage1or2 = kind == StrategyKind::zero1 || kind == StrategyKind::zero2;
-  if (stage1or2 && is_nvme(suffix)) {
-    return "DeepSpeed offloads to drives under ZeRO-3 only; stages 1 and 2 put the optimizer into CPU memory all the "
-           "same";
-  }
-  if (stage1or2 && suffix == Suffix::offload_param) return "DeepSpeed offloads parameters under ZeRO-3 only";
+  if (stage1or2 && (suffix == Suffix::offload_param || suffix == Suffix::nvme_param))
+    return "DeepSpeed offloads parameters under ZeRO-3 only";
   if (is_fsdp(kind) && suffix == Suffix::offload_optimizer) {
     return "FSDP offloads parameters, gradients and optimizer together";
   }
@@ -79,6 +76,8 @@ Offload offload_of(StrategyKind kind, Suffix suffix) {
   if (suffix == Suffix::none) return {};
   // CPUOffloadPolicy of FSDP2 and CPUOffload of FSDP1 move all three states, whichever name asks for it.
   if (is_fsdp(kind)) return {.optimizer = true, .parameters = true};
+  // Stages 1 and 2 know of no drives (stage_1_and_2.py: `device != none` is cpu_offload).
+  if (is_nvme(suffix) && kind != StrategyKind::zero3) return {.optimizer = true};
   // Parameters on drives leave the optimizer in CPU memory.
   if (is_nvme(suffix)) {
     return {.optimizer = true,
@@ -104,7 +103,15 @@ StrategyChoice parse_strategy(const OptionText& text) {
         fmt::format("{} {}", text.where, text.value),
         is_fsdp(base->kind) ? fmt::format("{}-offload", name) : "zero2-offload, zero3-offload or fsdp-offload");
   }
-  return {base->kind, offload_of(base->kind, suffix)};
+  StrategyChoice choice{base->kind, offload_of(base->kind, suffix), ""};
+  if (is_nvme(suffix) && !choice.offload.on_nvme()) {
+    choice.warning = fmt::format(
+        "{}: DeepSpeed takes nvme under stage {} and keeps the optimizer in CPU memory all the same; only stage 3 "
+        "swaps "
+        "to drives",
+        text.value, base->kind == StrategyKind::zero1 ? 1 : 2);
+  }
+  return choice;
 }
 
 std::vector<std::string> strategy_names() {

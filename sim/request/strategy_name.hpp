@@ -1,6 +1,8 @@
 // "zero3-offload" -> the algorithm and what it keeps in CPU memory.
 #pragma once
 
+#include <string>
+
 #include "sim/request/option_text.hpp"
 #include "sim/request/request.hpp"
 
@@ -9,6 +11,7 @@ namespace shardsim {
 struct StrategyChoice {
   StrategyKind kind = StrategyKind::single;
   Offload offload;
+  std::string warning;  ///< where the runtime does something else than the name says; else empty
 };
 
 /// Throws InputError for a name that nobody knows, one that is not simulated yet, and an offload that the runtime

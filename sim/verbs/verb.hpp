@@ -33,8 +33,12 @@ ExitStatus run_command_line(const std::filesystem::path& program, const std::vec
 
 ExitStatus run_simulate(const Command& command);
 std::string simulate_help();
+ExitStatus run_sweep_verb(const Command& command);
+std::string sweep_help();
 ExitStatus run_list(const Command& command);
 std::string list_help();
+ExitStatus run_validate(const Command& command);
+std::string validate_help();
 ExitStatus run_help(const Command& command);
 std::string general_help();
 ExitStatus run_version(const Command& command);

@@ -22,13 +22,13 @@ struct Floor {
 
 // Longest first where one name begins another.
 constexpr std::array floors = {
-    Floor{"model/core/", 0},  Floor{"model/", 1},       Floor{"sim/topology/", 2}, Floor{"sim/cost/", 3},
-    Floor{"sim/request/", 3}, Floor{"sim/plan/", 4},    Floor{"sim/engine/", 5},   Floor{"sim/report/", 6},
-    Floor{"sim/verbs/", 8},   Floor{"sim/main.cpp", 9},
+    Floor{"model/core/", 0},     Floor{"model/", 1},     Floor{"sim/topology/", 2}, Floor{"sim/cost/", 3},
+    Floor{"sim/request/", 3},    Floor{"sim/plan/", 4},  Floor{"sim/engine/", 5},   Floor{"sim/report/", 6},
+    Floor{"sim/search/", 8},     Floor{"sim/validation/", 8}, Floor{"sim/verbs/", 9}, Floor{"sim/main.cpp", 10},
 };
 constexpr Floor ground = floors.front();
 constexpr Floor simulate = {"sim/simulate", 7};  // the files that stand in sim/ itself
-constexpr Floor verbs = {"sim/verbs/", 8};
+constexpr Floor validation = {"sim/validation/", 8};
 constexpr std::string_view sweep = "sim/sweep/";
 
 constexpr std::size_t longest_file = 600;
@@ -99,7 +99,8 @@ std::string objection(std::string_view file, std::string_view included) {
   }
   const std::optional<Floor> here = floor_of(file);
   if (!here) return "stands on no floor";
-  if (included_is_sweep) return here->height >= verbs.height ? "" : "only sim/verbs and sim/main.cpp know sim/sweep";
+  if (included_is_sweep)
+    return here->height >= validation.height ? "" : "only sim/validation, sim/verbs and sim/main.cpp know sim/sweep";
   const std::optional<Floor> there = floor_of(included);
   if (!there) return "is written relative to a folder, or stands on no floor";
   if (there->height > here->height)

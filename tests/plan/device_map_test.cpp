@@ -129,10 +129,3 @@ TEST_CASE("Weights that no GPU holds cannot be trained") {
   CHECK_THAT(refused("2xRTX-3090"), Contains("does not train") && Contains("zero3-offload"));
   CHECK_THAT(refusal([&] { report("2x8xA100"); }), Contains("one machine"));
 }
-
-TEST_CASE("Adapters under a device map are refused") {
-  CHECK_THAT(refusal([&] {
-               test::plan({"--topology", "4xA100", "--strategy", "device-map", "--model", "gpt2", "--peft", "lora"});
-             }),
-             Contains("device map"));
-}

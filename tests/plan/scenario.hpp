@@ -38,7 +38,7 @@ inline Planned plan(const std::vector<std::string>& words, Folding folding = Fol
   return planned;
 }
 
-/// Live bytes by label; host memory's labels begin with "host ".
+/// Live bytes by label; host memory's labels begin with "host ", and all parameters' gradients are "grad".
 struct Live {
   std::map<std::string, std::int64_t> by_label;
   std::int64_t total(const std::function<bool(std::string_view)>& wanted) const {
@@ -60,7 +60,8 @@ inline void replay(const Plan& plan, const Program& program, const std::function
     const Tensor& tensor = program.tensors[instruction.index];
     const std::string place = tensor.pool == Pool::device ? "" : "host ";
     const std::int64_t sign = instruction.kind == Instruction::Kind::allocate ? 1 : -1;
-    live.by_label[place + plan.labels[tensor.label.index()]] += sign * tensor.bytes;
+    const std::string& label = plan.labels[tensor.label.index()];
+    live.by_label[place + (label.starts_with("grad of ") ? "grad" : label)] += sign * tensor.bytes;
     see(live, mark);
   }
 }

@@ -35,6 +35,23 @@ std::int64_t states(const std::string& strategy, const std::string& peft) {
   return bytes;
 }
 
+/// What activations a plan still holds at its end.
+std::int64_t left_behind(const std::string& strategy, const std::string& peft, std::vector<std::string> more) {
+  more.insert(more.begin(), {"--topology", machine_for(strategy), "--strategy", strategy, "--model", "smollm2-135m",
+                             "--seq-len", "256", "--peft", peft});
+  const auto planned = test::plan(more);
+  const Program& program = planned.run.plan.programs.front();
+  std::int64_t live = 0;
+  for (const Instruction& instruction : program.instructions) {
+    const bool allocates = instruction.kind == Instruction::Kind::allocate;
+    if (!allocates && instruction.kind != Instruction::Kind::release) continue;
+    const Tensor& tensor = program.tensors[instruction.index];
+    if (tensor.category != Category::activations && tensor.category != Category::logits) continue;
+    live += allocates ? tensor.bytes : -tensor.bytes;
+  }
+  return live;
+}
+
 std::int64_t peak(const Report& report) { return report.devices.front().peak_used_bytes; }
 
 }  // namespace
@@ -45,6 +62,66 @@ TEST_CASE("states under QLoRA are at most those under LoRA, and these at most th
     const std::int64_t lora = states(strategy, "lora");
     CHECK(lora < states(strategy, "none"));
     CHECK(states(strategy, "qlora") < lora);
+    const std::int64_t dora = states(strategy, "dora");
+    CHECK(dora > lora);
+    CHECK(static_cast<double>(dora) < 1.01 * static_cast<double>(lora));
+    CHECK(states(strategy, "qdora") < lora);
+    CHECK(states(strategy, "prompt") < lora);
+    CHECK(states(strategy, "adapter") < states(strategy, "none"));
+  }
+}
+
+TEST_CASE("DoRA keeps more than LoRA for backward, and takes longer; prompt tuning keeps least of all") {
+  const auto simulate_with = [](const std::string& peft) {
+    return simulated("1xA100", "single", {"--model", "llama-2-7b", "--peft", peft, "--seq-len", "1024"});
+  };
+  const Report lora = simulate_with("lora"), dora = simulate_with("dora"), prompt = simulate_with("prompt");
+  CHECK(peak(dora) > peak(lora));
+  CHECK(dora.step.time_s > lora.step.time_s);
+  CHECK(peak(prompt) < peak(lora));
+  CHECK(prompt.model.trainable_parameters == 20 * 4096);
+  CHECK(simulate_with("adapter").model.trainable_parameters == 32 * 2 * (2 * 4096 * 256 + 4096 + 256));
+  CHECK(dora.model.trainable_parameters == lora.model.trainable_parameters + 32 * 2 * 4096);
+}
+
+TEST_CASE("every method leaves nothing behind from step to step") {
+  for (const std::string& strategy : strategies) {
+    for (const std::string peft : {"dora", "qdora", "adapter", "prompt"}) {
+      for (const std::string checkpointing : {"none", "full"}) {
+        INFO(strategy << " " << peft << " " << checkpointing);
+        CHECK(left_behind(strategy, peft, {"--checkpointing", checkpointing}) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("virtual tokens count in memory and not in throughput, and learned positions leave room for them") {
+  const Report prompt = simulated("1xA100", "single", {"--model", "gpt2", "--peft", "prompt"});
+  CHECK(prompt.step.tokens == 1024 - 20);
+  CHECK_THROWS_WITH(simulated("1xA100", "single", {"--model", "gpt2", "--peft", "prompt", "--seq-len", "1024"}),
+                    Catch::Contains("1044 tokens"));
+  CHECK_THROWS_WITH(simulated("1xA100", "single", {"--model", "mpt-7b", "--peft", "prompt", "--seq-len", "512"}),
+                    Catch::Contains("no prompt tuning"));
+  CHECK_THROWS_WITH(simulated("1xA100", "single", {"--model", "falcon-7b", "--peft", "adapter", "--seq-len", "512"}),
+                    Catch::Contains("bottleneck adapters"));
+}
+
+TEST_CASE("a frozen head has no gradient under the losses that compute it in forward") {
+  const auto gradients = [](const std::string& loss, const std::string& peft) {
+    Architecture model = load_architecture("smollm2-135m", test::data().zoo);
+    Peft method;
+    method.kind = peft == "lora" ? PeftKind::lora : PeftKind::none;
+    model = apply_adapter(std::move(model), method);
+    GraphOptions options;
+    options.seq_len = 256;
+    options.loss = loss == "fused" ? LossKind::fused : LossKind::chunked;
+    std::int64_t bytes = 0;
+    for (const Value& value : build_graph(model, options).values) bytes += value.is_gradient ? value.bytes : 0;
+    return bytes;
+  };
+  for (const std::string loss : {"fused", "chunked"}) {
+    CHECK(gradients(loss, "none") > 0);
+    CHECK(gradients(loss, "lora") == 0);
   }
 }
 
@@ -55,19 +132,8 @@ TEST_CASE("adapters leave nothing behind from step to step, checkpointed or not"
         for (const std::string precision : {"bf16-mixed", "bf16", "amp-bf16"}) {
           if (peft == "qlora" && precision == "amp-bf16") continue;
           INFO(strategy << " " << peft << " " << checkpointing << " " << precision);
-          const auto planned = test::plan({"--topology", machine_for(strategy), "--strategy", strategy, "--model",
-                                           "smollm2-135m", "--seq-len", "256", "--peft", peft, "--lora-targets",
-                                           "all-linear", "--checkpointing", checkpointing, "--precision", precision});
-          const Program& program = planned.run.plan.programs.front();
-          std::int64_t live = 0;
-          for (const Instruction& instruction : program.instructions) {
-            const bool allocates = instruction.kind == Instruction::Kind::allocate;
-            if (!allocates && instruction.kind != Instruction::Kind::release) continue;
-            const Tensor& tensor = program.tensors[instruction.index];
-            if (tensor.category != Category::activations && tensor.category != Category::logits) continue;
-            live += allocates ? tensor.bytes : -tensor.bytes;
-          }
-          CHECK(live == 0);
+          CHECK(left_behind(strategy, peft, {"--lora-targets", "all-linear", "--checkpointing", checkpointing,
+                                             "--precision", precision}) == 0);
         }
       }
     }
@@ -134,14 +200,15 @@ TEST_CASE("saving the adapter writes what is trained and nothing else") {
   CHECK_THROWS_WITH(simulated("4xA100", "ddp", {"--save", "adapter"}), Catch::Contains("no adapter to save"));
 }
 
-TEST_CASE("what a runtime does not do with adapters is refused by name") {
+TEST_CASE("what a runtime does not do with adapters is refused for its own reason") {
   const auto refused = [](const std::string& strategy, std::vector<std::string> more, const std::string& why) {
     CHECK_THROWS_WITH(simulated("2xA100", strategy, std::move(more)), Catch::Contains(why));
   };
-  refused("ddp", {"--peft", "lora", "--precision", "fp8-mixed"}, "fp8-mixed are not simulated");
+  refused("ddp", {"--peft", "lora", "--implementation", "megatron"}, "it has no adapters");
+  refused("ddp", {"--peft", "qlora", "--precision", "fp8-mixed"}, "Float8Linear");
   refused("ddp", {"--peft", "qlora", "--precision", "fp32"}, "computes in 16 bits");
   refused("zero2", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
-  refused("fsdp1", {"--peft", "lora"}, "under FSDP1");
-  refused("zero3-nvme", {"--peft", "lora", "--nvme", "4TB"}, "base on drives");
   refused("fsdp", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
+  refused("fsdp1", {"--peft", "qlora", "--quantization", "int8"}, "flatten integer tensors");
+  CHECK_THROWS_WITH(simulated("dgx-a100", "zero3-nvme", {"--peft", "qlora"}), Catch::Contains("swap buffers"));
 }

@@ -23,9 +23,13 @@ const std::vector<Expected> names = {
     {"zero1", StrategyKind::zero1, false, false},
     {"zero1-offload", StrategyKind::zero1, true, false},
     {"zero1-offload-optimizer", StrategyKind::zero1, true, false},
+    {"zero1-nvme", StrategyKind::zero1, true, false},
+    {"zero1-nvme-optimizer", StrategyKind::zero1, true, false},
     {"zero2", StrategyKind::zero2, false, false},
     {"zero2-offload", StrategyKind::zero2, true, false},
     {"zero2-offload-optimizer", StrategyKind::zero2, true, false},
+    {"zero2-nvme", StrategyKind::zero2, true, false},
+    {"zero2-nvme-optimizer", StrategyKind::zero2, true, false},
     {"zero3", StrategyKind::zero3, false, false},
     {"zero3-offload", StrategyKind::zero3, true, true},
     {"zero3-offload-optimizer", StrategyKind::zero3, true, false},
@@ -79,6 +83,15 @@ TEST_CASE("what -nvme puts on drives") {
   CHECK((!offload("zero3-nvme-param").optimizer_on_nvme && offload("zero3-nvme-param").parameters_on_nvme));
 }
 
+TEST_CASE("stages 1 and 2 keep in CPU memory what the name puts on drives, and say so") {
+  for (const std::string name : {"zero1-nvme", "zero2-nvme-optimizer"}) {
+    const StrategyChoice choice = parse_strategy({name, "--strategy"});
+    CHECK_FALSE(choice.offload.on_nvme());
+    CHECK_THAT(choice.warning, Contains(name) && Contains("CPU memory all the same"));
+  }
+  CHECK(parse_strategy({"zero3-nvme", "--strategy"}).warning.empty());
+}
+
 TEST_CASE("strategy_names are exactly the names that parse, sorted") {
   std::vector<std::string> expected;
   for (const Expected& each : names) expected.push_back(each.name);
@@ -93,7 +106,7 @@ TEST_CASE("an offload that the runtime lacks is refused with the reason") {
   for (const std::string name : {"zero1-offload-param", "zero2-offload-param"}) {
     CHECK_THAT(refusal_of(name), Contains("DeepSpeed offloads parameters under ZeRO-3 only"));
   }
-  CHECK_THAT(refusal_of("zero2-nvme"), Contains("under ZeRO-3 only"));
+  CHECK_THAT(refusal_of("zero2-nvme-param"), Contains("under ZeRO-3 only"));
   CHECK_THAT(refusal_of("fsdp-nvme"), Contains("CPU memory only"));
   CHECK_THAT(
       refusal_of("fsdp-offload-optimizer"),

@@ -16,7 +16,6 @@ std::string refusal_of(const std::string& option, const std::string& value) {
 
 TEST_CASE("known values that wait are named as such, with what there is") {
   const std::vector<std::pair<std::string, std::vector<std::string>>> waiting = {
-      {"--peft", {"dora", "qdora", "adapter", "prompt", "adapter_config.json", "some/folder"}},
       {"--allocator", {"expandable"}},
       {"--format", {"html"}},
       {"--trace", {"t.json"}},

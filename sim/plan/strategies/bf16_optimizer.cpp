@@ -33,6 +33,9 @@ class Bf16Optimizer : public Strategy {
   }
 
   void initialise() override {
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (!parameter.trainable) allocate_weight(recorder_, parameter, weight_type(request_.precision));
+    }
     for (const FlatGroup& group : groups_) {
       recorder_.allocate(Category::weights, group.padded * weight_bytes, "flat weights");
       recorder_.allocate(Category::master_weights, group.partition * master_bytes, "master partition");
@@ -54,8 +57,9 @@ class Bf16Optimizer : public Strategy {
 
   // update_hp_grads: added to the fp32 gradients, then zeroed.
   void end_backward() override {
-    for (std::size_t i = 0; i < gradients_.size(); ++i) {
-      const double elements = static_cast<double>(architecture_.parameters[i].numel);
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (!parameter.trainable) continue;
+      const double elements = static_cast<double>(parameter.numel);
       recorder_.elementwise((weight_bytes + 2.0 * master_bytes) * elements, "add to fp32 grad");
       recorder_.elementwise(weight_bytes * elements, "zero grad");
     }

@@ -35,7 +35,7 @@ class DataParallel : public Strategy {
     for (const Parameter& parameter : architecture_.parameters) allocate_weight(recorder_, parameter, weight_type_);
     if (!has_master_) return;
     for (const Parameter& parameter : architecture_.parameters) {
-      recorder_.allocate(Category::master_weights, parameter.numel * 4, "master weight");
+      recorder_.allocate(Category::master_weights, parameter.numel * 4, "fp32 copy of " + parameter.name);
     }
   }
 

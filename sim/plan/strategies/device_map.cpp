@@ -30,8 +30,19 @@ Architecture part_on(const Architecture& architecture, const DeviceMap& map, std
     if (here[p]) continue;
     part.parameters[p].numel = 0;
     part.parameters[p].shape = {1, 0};
+    part.parameters[p].quantization.reset();
   }
   return part;
+}
+
+/// The embedding's own, where it was cast up; else that of the products.
+DType hidden_type(const StrategyContext& context) {
+  const DType otherwise = compute_type(context.request.precision);
+  for (const Module& module : context.architecture.modules) {
+    if (module.kind != ModuleKind::embedding) continue;
+    return context.architecture.parameter(module.parameters.front()).type.value_or(otherwise);
+  }
+  return otherwise;
 }
 
 class DeviceMapped : public Strategy {
@@ -43,7 +54,7 @@ class DeviceMapped : public Strategy {
         part_(part_on(context.architecture, map_, rank_)),
         peer_(recorder_.stream("peer")),
         moved_bytes_(context.request.micro_batch * context.request.seq_len * context.architecture.dims.hidden *
-                     size_of(compute_type(context.request.precision))),
+                     size_of(hidden_type(context))),
         holds_parameters_(context.architecture.modules.size()),
         local_(make_single({context.request, part_, context.graph, context.recorder})) {
     for (std::size_t m = 0; m < holds_parameters_.size(); ++m) {
@@ -126,7 +137,9 @@ DeviceMap map_devices(const Request& request, const Topology& topology, const Ar
   std::int64_t away = 0;
   for (std::size_t m = 0; m < map.device.size(); ++m) {
     if (map.device[m] < map.gpus) continue;
-    for (const ParameterId p : architecture.modules[m].parameters) away += architecture.parameter(p).numel * element;
+    for (const ParameterId p : architecture.modules[m].parameters) {
+      away += architecture.parameter(p).stored_bytes(weight_type(request.precision));
+    }
   }
   if (away > 0) {
     throw InputError(fmt::format("{:.1f} GB of weights fit no GPU and would lie in CPU memory or on disk, from where "

@@ -1,5 +1,6 @@
 // FSDP1: torch.distributed.fsdp.FullyShardedDataParallel (torch/distributed/fsdp/_runtime_utils.py, _flat_param.py,
-// _limiter_utils.py, at 2.13), wrapped as accelerate wraps: each decoder layer one FlatParameter, the root the rest.
+// _limiter_utils.py, at 2.13), wrapped as accelerate wraps: each decoder layer one FlatParameter, the root the rest;
+// beside frozen ones each trained matrix.
 //
 // Streams: compute; "pre-unshard" casts or uploads shards, "unshard" gathers, "post-backward" reduces, and under hybrid
 // sharding "all-reduce" reduces once more. A FlatParameter is all parameters of its unit end to end, padded to the size
@@ -7,12 +8,12 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/fsdp_units.hpp"
-#include "sim/plan/optimizer.hpp"
+#include "sim/plan/strategies/fsdp.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -29,37 +30,34 @@ std::int64_t predivide_factor(std::int64_t ranks) {
   return factor;
 }
 
-class Fsdp1 : public Strategy {
+class Fsdp1 : public Fsdp {
  public:
   explicit Fsdp1(const StrategyContext& context)
-      : request_(context.request),
-        recorder_(context.recorder),
-        original_(keeps_master_weights(context.request.precision) ? DType::f32
-                                                                  : weight_type(context.request.precision)),
-        compute_(gradient_type(context.request.precision)),
-        reduce_(*context.request.reduce_dtype),
-        offload_(context.request.offload.any()),
+      : Fsdp(context),
         reshard_after_forward_(context.request.kind != StrategyKind::fsdp1_grad_op),
         pre_unshard_(recorder_.stream("pre-unshard")),
         unshard_(recorder_.stream("unshard")),
-        post_backward_(recorder_.stream("post-backward")),
-        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_) {
-    flatten(context.architecture);
-    make_optimizers(context);
+        post_backward_(recorder_.stream("post-backward")) {
+    post_reduce_ = recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : post_backward_;
+    flatten(context);
+    make_optimizers(context, optimized_shards());
   }
 
-  // The pre-backward hook hangs on the wrapped layer's output, outside of what is recomputed.
-  bool hooks_precede_recomputation() const override { return true; }
-
   void initialise() override {
-    for (Unit& unit : units_) {
-      const std::int64_t bytes = unit.shard * size_of(original_);
+    for (const Unit& unit : units_) {
+      const std::int64_t bytes = unit.shard * size_of(unit.stored);
       if (offload_) {
         recorder_.allocate_host(Pool::pinned, Category::weights, bytes, "flat shard");
+        // A frozen one has it too (_flat_param.py, init_flat_param_attributes).
         recorder_.allocate_host(Pool::pinned, Category::gradients, bytes, "flat grad shard");
       } else {
         recorder_.allocate(Category::weights, bytes, "flat shard");
       }
+    }
+    // Scales hang on the parameters as plain tensors: every rank keeps all of them.
+    for (const Parameter& parameter : architecture_.parameters) {
+      if (!parameter.quantization) continue;
+      recorder_.allocate(Category::weights, parameter.quantized().statistics, "quantization statistics");
     }
   }
 
@@ -70,24 +68,23 @@ class Fsdp1 : public Strategy {
     in_backward_ = false;
   }
 
+  // A nested unit lies inside of what is recomputed.
   void pre_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (in_backward_ || u == no_unit) return;
+    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
     if (!units_[u].prefetched) unshard(u);
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
-    if (request_.fsdp.forward_prefetch) prefetch_after(u);
+    if (request_.fsdp.forward_prefetch && !in_backward_) prefetch_after(u);
   }
 
   void post_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (in_backward_ || u == no_unit) return;
-    forward_order_.push_back(u);
+    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
+    if (!in_backward_) forward_order_.push_back(u);
     units_[u].waits_for_backward = true;
     units_[u].prefetched = false;
     if (u != root && reshard_after_forward_) reshard(u);
   }
-
-  void begin_backward() override { in_backward_ = true; }
 
   void pre_backward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
@@ -96,12 +93,20 @@ class Fsdp1 : public Strategy {
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
     units_[u].waits_for_backward = false;
     prefetch_before(u, FsdpOptions::Prefetch::pre);
+    let_frozen_go();
   }
 
-  // The root's FlatParameter has all its gradients only when the embedding, the last of all, has its own.
+  // The root's FlatParameter has all its gradients only when the embedding, the last of all, has its own. A frozen one
+  // goes when the gradients of the unit's inputs are there, if they have any: their tensor's hooks run in the order of
+  // their registration, so that the unit below has gathered before.
   void post_backward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (u != no_unit && u != root) reduce(u);
+    if (u == no_unit || units_[u].ends_last) return;
+    if (units_[u].trained) {
+      reduce(u);
+    } else {
+      frozen_to_go_ = u;
+    }
   }
 
   void gradient_ready(ParameterId parameter, TensorId gradient) override {
@@ -109,7 +114,15 @@ class Fsdp1 : public Strategy {
   }
 
   void end_backward() override {
-    reduce(root);
+    let_frozen_go();
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (!units_[u].ends_last) continue;
+      if (units_[u].trained) {
+        reduce(u);
+      } else {
+        reshard(u);
+      }
+    }
     known_order_ = forward_order_;
     recorder_.wait_stream(Recorder::compute_stream(), post_backward_);
     recorder_.wait_stream(Recorder::compute_stream(), post_reduce_);
@@ -121,15 +134,9 @@ class Fsdp1 : public Strategy {
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
+  // Offloaded gradients have gone at the end of backward.
   void optimizer_step() override {
-    if (offload_) {
-      cpu_optimizer_->step(cpu_unscale_bytes);
-      return;
-    }
-    std::int64_t elements = 0;
-    for (const Unit& unit : units_) elements += unit.shard;
-    clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
-    optimizer_->step();
+    update();
     for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
@@ -140,23 +147,52 @@ class Fsdp1 : public Strategy {
   struct Unit {
     std::int64_t elements = 0;  ///< of all its parameters, before padding
     std::int64_t shard = 0;     ///< elements of a padded shard
-    TensorId weights;           ///< the gathered FlatParameter
+    DType stored = DType::f32;  ///< of the shard
+    bool trained = true;
+    bool nested = false;     ///< inside of a decoder layer's unit
+    bool ends_last = false;  ///< no hook of autograd marks the end of its backward
+    TensorId weights;        ///< the gathered FlatParameter
     bool prefetched = false;
     bool waits_for_backward = false;
     std::vector<TensorId> gradients;  ///< of the views, from autograd
     TensorId sharded_gradient;
   };
 
-  void flatten(const Architecture& architecture) {
-    unit_of_module_.assign(architecture.modules.size(), no_unit);
-    unit_of_parameter_.assign(architecture.parameters.size(), no_unit);
-    for (const FlatUnit& shape : flat_units(architecture, recorder_.world())) {
+  // accelerate casts a trained FlatParameter up to fp32; a frozen one stays in the type that it was loaded in.
+  void flatten(const StrategyContext& context) {
+    unit_of_module_.assign(architecture_.modules.size(), no_unit);
+    unit_of_parameter_.assign(architecture_.parameters.size(), no_unit);
+    for (const FlatUnit& shape : flat_units(architecture_, recorder_.world())) {
+      const bool is_root = units_.empty();
       Unit& unit = units_.emplace_back();
       unit.elements = shape.elements;
       unit.shard = shape.shard;
+      unit.stored = shape.trained ? original_ : compute_;
+      unit.trained = shape.trained;
+      unit.nested = shape.nested;
+      unit.ends_last = is_root || (!shape.trained && !takes_gradient(context.graph, shape.module));
       unit_of_module_[shape.module.index()] = units_.size() - 1;
       for (const ParameterId id : shape.parameters) unit_of_parameter_[id.index()] = units_.size() - 1;
     }
+  }
+
+  /// True where something that enters the module's forward needs a gradient.
+  static bool takes_gradient(const Graph& graph, ModuleId module) {
+    const auto is = [&](Step::Kind kind) {
+      return [&graph, module, kind](const Step& step) { return step.kind == kind && ModuleId(step.index) == module; };
+    };
+    const auto begin = std::find_if(graph.forward.begin(), graph.forward.end(), is(Step::Kind::enter));
+    const auto end = std::find_if(begin, graph.forward.end(), is(Step::Kind::leave));
+    std::set<ValueId> inside;
+    for (auto step = begin; step != end; ++step) {
+      if (step->kind != Step::Kind::run) continue;
+      const Operator& op = graph.operators[step->index];
+      for (const ValueId input : op.inputs) {
+        if (graph.value(input).needs_gradient && !inside.contains(input)) return true;
+      }
+      inside.insert(op.outputs.begin(), op.outputs.end());
+    }
+    return false;
   }
 
   void unshard(std::size_t index) {
@@ -179,18 +215,18 @@ class Fsdp1 : public Strategy {
   // pre_unshard: the shard in the type that is gathered. An offloaded one goes up even where its unit is still
   // gathered.
   TensorId shard_on_device(const Unit& unit) {
-    if (!offload_ && (unit.weights.valid() || original_ == compute_)) return TensorId{};
-    const std::int64_t stored = unit.shard * size_of(original_);
+    const bool casts = unit.stored != compute_;
+    if (!offload_ && (unit.weights.valid() || !casts)) return TensorId{};
+    const std::int64_t stored = unit.shard * size_of(unit.stored);
     const std::int64_t bytes = unit.shard * size_of(compute_);
     TensorId uploaded;
     TensorId input;
-    if (original_ != compute_)
-      input = recorder_.allocate(Category::buffers, bytes, "mixed-precision shard", pre_unshard_);
+    if (casts) input = recorder_.allocate(Category::buffers, bytes, "mixed-precision shard", pre_unshard_);
     if (offload_) {
       uploaded = recorder_.allocate(Category::buffers, stored, "uploaded shard", pre_unshard_);
       recorder_.copy(Direction::to_device, static_cast<double>(stored), true, "upload shard", pre_unshard_);
     }
-    if (original_ == compute_) return uploaded;
+    if (!casts) return uploaded;
     recorder_.elementwise(static_cast<double>(stored + bytes), "cast shard", pre_unshard_);
     recorder_.reset(uploaded);
     return input;
@@ -214,9 +250,15 @@ class Fsdp1 : public Strategy {
 
   void prefetch_before(std::size_t index, FsdpOptions::Prefetch when) {
     if (request_.fsdp.backward_prefetch != when) return;
-    const auto here = std::find(forward_order_.begin(), forward_order_.end(), index);
-    if (here == forward_order_.begin() || here == forward_order_.end()) return;
-    if (units_[*(here - 1)].waits_for_backward) prefetch(*(here - 1));
+    const std::optional<std::size_t> before = unit_before(index);
+    if (before && units_[*before].waits_for_backward) prefetch(*before);
+  }
+
+  void let_frozen_go() {
+    if (!frozen_to_go_) return;
+    reshard(*frozen_to_go_);
+    prefetch_before(*frozen_to_go_, FsdpOptions::Prefetch::post);
+    frozen_to_go_.reset();
   }
 
   void prefetch(std::size_t index) {
@@ -240,11 +282,7 @@ class Fsdp1 : public Strategy {
     recorder_.wait_stream(post_backward_, Recorder::compute_stream());
     TensorId reduced = reduce_scatter(unit);
     recorder_.reset(flat);
-    if (recorder_.replicas() > 1) {
-      recorder_.wait_stream(post_reduce_, post_backward_);
-      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(reduced)), "all-reduce",
-                           post_reduce_, Group::replicate);
-    }
+    reduce_over_replicas(recorder_.bytes_of(reduced), post_backward_);
     const std::int64_t ranks = recorder_.world() * recorder_.replicas();
     if (ranks / predivide_factor(ranks) > 1) divide(reduced, post_reduce_);
     keep(unit, reduced);
@@ -304,30 +342,21 @@ class Fsdp1 : public Strategy {
   }
 
   // The optimizer sees the shard of each unit's flat parameter.
-  void make_optimizers(const StrategyContext& context) {
+  std::vector<OptimizedTensor> optimized_shards() const {
     std::vector<OptimizedTensor> shards;
-    for (const Unit& unit : units_) shards.push_back(flat_partition(unit.shard, original_));
-    if (offload_) {
-      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(shards));
-    } else {
-      optimizer_ = make_optimizer(context, std::move(shards));
+    for (const Unit& unit : units_) {
+      if (unit.trained) shards.push_back(flat_partition(unit.shard, original_));
     }
+    return shards;
   }
 
-  const Request& request_;
-  Recorder& recorder_;
-  DType original_, compute_, reduce_;
-  bool offload_, reshard_after_forward_;
+  bool reshard_after_forward_;
   StreamId pre_unshard_, unshard_, post_backward_;
-  StreamId post_reduce_;     ///< what follows the last collective of a reduction
-  std::vector<Unit> units_;  ///< [0] is the root, then the decoder layers
+  std::vector<Unit> units_;  ///< [0] is the root, then the decoder layers, then what is trained beside frozen ones
   std::vector<std::size_t> unit_of_module_, unit_of_parameter_;
-  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
-  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<std::size_t> forward_order_;     ///< of post-forward hooks in this micro-step
-  std::vector<std::size_t> known_order_;       ///< of an earlier one
-  std::deque<TaskId> freed_;                   ///< events after which a freed FlatParameter's memory is free
-  bool in_backward_ = false;
+  std::vector<std::size_t> known_order_;     ///< of an earlier one
+  std::deque<TaskId> freed_;                 ///< events after which a freed FlatParameter's memory is free
+  std::optional<std::size_t> frozen_to_go_;  ///< a unit whose inputs have their gradients
 };
 
 }  // namespace

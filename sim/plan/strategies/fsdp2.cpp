@@ -11,30 +11,22 @@
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
-#include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/fsdp_units.hpp"
-#include "sim/plan/optimizer.hpp"
+#include "sim/plan/strategies/fsdp.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
 namespace {
 
-class Fsdp2 : public Strategy {
+class Fsdp2 : public Fsdp {
  public:
   explicit Fsdp2(const StrategyContext& context)
-      : request_(context.request),
-        architecture_(context.architecture),
-        recorder_(context.recorder),
-        original_(keeps_master_weights(context.request.precision) ? DType::f32
-                                                                  : weight_type(context.request.precision)),
-        compute_(gradient_type(context.request.precision)),
-        reduce_(*context.request.reduce_dtype),
-        offload_(context.request.offload.any()),
+      : Fsdp(context),
         pinned_(*context.request.pin_memory),
         copy_in_(recorder_.stream("all-gather copy-in")),
         all_gather_(recorder_.stream("all-gather")),
-        reduce_scatter_(recorder_.stream("reduce-scatter")),
-        post_reduce_(recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : reduce_scatter_) {
+        reduce_scatter_(recorder_.stream("reduce-scatter")) {
+    post_reduce_ = recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : reduce_scatter_;
     const bool reshard = context.request.kind != StrategyKind::fsdp_grad_op;
     for (FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard)) {
       units_.emplace_back().shape = std::move(unit);
@@ -47,10 +39,8 @@ class Fsdp2 : public Strategy {
         if (parameter.trainable) local_elements_[parameter.id.index()] = parameter.local;
       }
     }
-    make_optimizers(context);
+    make_optimizers(context, optimized_shards());
   }
-
-  bool hooks_precede_recomputation() const override { return true; }
 
   void initialise() override {
     for (const Unit& unit : units_) {
@@ -100,8 +90,6 @@ class Fsdp2 : public Strategy {
     }
   }
 
-  void begin_backward() override { in_backward_ = true; }
-
   void pre_backward(ModuleId module) override {
     for (std::size_t u = 0; u < units_.size(); ++u) {
       if (units_[u].shape.last != module) continue;
@@ -133,19 +121,12 @@ class Fsdp2 : public Strategy {
   }
 
   void optimizer_step() override {
-    if (offload_) {
-      cpu_optimizer_->step(cpu_unscale_bytes);
-      for (Unit& unit : units_) {
-        for (TensorId& gradient : unit.host_gradients) recorder_.reset(gradient);
-        unit.host_gradients.clear();
-      }
-      return;
+    update();
+    for (Unit& unit : units_) {
+      for (TensorId& gradient : unit.host_gradients) recorder_.reset(gradient);
+      unit.host_gradients.clear();
+      recorder_.reset(unit.sharded_gradient);
     }
-    std::int64_t elements = 0;
-    for (const std::int64_t local : local_elements_) elements += local;
-    clip_gradients(recorder_, static_cast<double>(elements * size_of(original_)), true);
-    optimizer_->step();
-    for (Unit& unit : units_) recorder_.reset(unit.sharded_gradient);
   }
 
  private:
@@ -289,9 +270,7 @@ class Fsdp2 : public Strategy {
 
   // One unit ahead, in reverse order of forward.
   void prefetch_before(std::size_t index) {
-    const auto here = std::find(forward_order_.begin(), forward_order_.end(), index);
-    if (here == forward_order_.begin() || here == forward_order_.end()) return;
-    unshard(*(here - 1));
+    if (const std::optional<std::size_t> before = unit_before(index)) unshard(*before);
   }
 
   void reduce(std::size_t index) {
@@ -313,11 +292,7 @@ class Fsdp2 : public Strategy {
     recorder_.collective(CollectiveKind::reduce_scatter, static_cast<double>(input_bytes), "reduce-scatter",
                          reduce_scatter_);
     reduce_input_read_ = recorder_.record(reduce_scatter_);
-    if (recorder_.replicas() > 1) {
-      recorder_.wait_stream(post_reduce_, reduce_scatter_);
-      recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(recorder_.bytes_of(output)), "all-reduce",
-                           post_reduce_, Group::replicate);
-    }
+    reduce_over_replicas(recorder_.bytes_of(output), reduce_scatter_);
     if (reduce_ != original_) output = cast_output(unit, output);
     if (offload_) {
       download(unit, output);
@@ -369,7 +344,7 @@ class Fsdp2 : public Strategy {
   }
 
   // The optimizer's states are DTensors of the rows that a rank owns.
-  void make_optimizers(const StrategyContext& context) {
+  std::vector<OptimizedTensor> optimized_shards() const {
     std::vector<OptimizedTensor> local = optimized_parameters(architecture_, original_);
     std::size_t next = 0;
     for (std::size_t i = 0; i < local_elements_.size(); ++i) {
@@ -378,28 +353,15 @@ class Fsdp2 : public Strategy {
       tensor.whole_rows = tensor.shape.front();
       tensor.shape.front() = local_elements_[i] / (tensor.numel() / tensor.whole_rows);
     }
-    if (offload_) {
-      cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(local));
-    } else {
-      optimizer_ = make_optimizer(context, std::move(local));
-    }
+    return local;
   }
 
-  const Request& request_;
-  const Architecture& architecture_;
-  Recorder& recorder_;
-  DType original_, compute_, reduce_;
-  bool offload_, pinned_;
+  bool pinned_;
   StreamId copy_in_, all_gather_, reduce_scatter_;
-  StreamId post_reduce_;  ///< what follows the last collective of a reduction
   std::vector<Unit> units_;
   std::vector<std::size_t> unit_of_parameter_;
-  std::vector<std::int64_t> local_elements_;   ///< by parameter
-  std::unique_ptr<Optimizer> optimizer_;       ///< on the device
-  std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
-  std::vector<std::size_t> forward_order_;
-  bool in_backward_ = false;
-  TensorId kept_gather_;  ///< forward: the last unit's all-gather output
+  std::vector<std::int64_t> local_elements_;  ///< by parameter
+  TensorId kept_gather_;                      ///< forward: the last unit's all-gather output
   TaskId kept_copied_;
   TensorId reduce_input_;  ///< of the last reduction; alive until the next one's copy-in
   TaskId reduce_input_read_;

@@ -15,10 +15,10 @@ DType weight_type(Precision precision) {
 
 void allocate_weight(Recorder& recorder, const Parameter& parameter, DType otherwise) {
   if (!parameter.quantization) {
-    recorder.allocate(Category::weights, parameter.stored_bytes(otherwise), "weight");
+    recorder.allocate(Category::weights, parameter.stored_bytes(otherwise), parameter.name);
     return;
   }
-  recorder.allocate(Category::weights, parameter.quantized().data, "quantized weight");
+  recorder.allocate(Category::weights, parameter.quantized().data, parameter.name);
   recorder.allocate(Category::weights, parameter.quantized().statistics, "quantization statistics");
 }
 

@@ -1,0 +1,180 @@
+#include "sim/plan/adapter_defaults.hpp"
+
+#include <fmt/format.h>
+
+#include "model/core/error.hpp"
+#include "sim/request/choices.hpp"
+
+namespace shardsim {
+namespace {
+
+/// Nothing is sharded, and no runtime casts the parameters.
+bool is_whole(const Request& request) {
+  return request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||
+         request.kind == StrategyKind::device_map;
+}
+
+void refuse_impossible(const Request& request) {
+  const Peft& peft = request.peft;
+  if (request.implementation == Implementation::megatron) {
+    throw InputError("Megatron-LM trains every parameter: it has no adapters", "--peft, --implementation megatron",
+                     "--implementation hf, torchtitan or liger, or --peft none");
+  }
+  if (!peft.quantizes()) return;
+  if (request.precision == Precision::fp8_mixed) {
+    throw InputError(
+        "torchao puts its Float8Linear in the place of bitsandbytes' layers too, and cannot multiply by their packed "
+        "weights",
+        "--peft, --precision fp8-mixed", "--precision bf16-mixed, or a base that is not quantized");
+  }
+  if (!keeps_master_weights(request.precision) && request.precision != Precision::bf16) {
+    throw InputError("a quantized base computes in 16 bits", "--precision", "bf16-mixed, fp16-mixed or bf16");
+  }
+  if (peft.kbit_upcast.value_or(false) && !is_whole(request)) {
+    throw InputError(request.strategy + " holds what is not quantized in 16 bits again: the upcast is undone",
+                     "--kbit-upcast on", "off, or single, ddp or device-map");
+  }
+  if (is_fsdp1(request.kind) && peft.quantization == Quantization::int8) {
+    throw InputError("FSDP1 cannot flatten integer tensors", "--quantization int8, --strategy " + request.strategy,
+                     "a 4-bit base, which is stored as 16-bit elements");
+  }
+  if (request.offload.parameters_on_nvme) {
+    throw InputError(
+        "DeepSpeed reads weights into swap buffers of the model's type, where bitsandbytes cannot use quantized ones",
+        "--peft, --strategy " + request.strategy, "zero3-nvme-optimizer, or --peft lora");
+  }
+}
+
+/// Low-rank adapters meet more of the frameworks than the other methods do.
+void refuse_combinations(const Request& request) {
+  const Peft& peft = request.peft;
+  const bool plain_low_rank = peft.low_rank() && !peft.decomposes();
+  if (plain_low_rank) return;
+  if (request.compile || request.checkpointing == Checkpointing::selective ||
+      request.precision == Precision::fp8_mixed) {
+    throw InputError("this method with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
+                     "lora or qlora, or --compile off, --checkpointing none, full or every:K, and another --precision");
+  }
+  if (request.kind == StrategyKind::device_map) {
+    throw InputError("this method under a device map is not simulated yet", "--peft, --strategy device-map",
+                     "lora or qlora, or single, ddp or fsdp");
+  }
+}
+
+void describe_method(const Request& request, std::vector<std::string>& assumptions) {
+  const Peft& peft = request.peft;
+  if (peft.decomposes()) {
+    assumptions.push_back(
+        "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT "
+        "does");
+  }
+  if (peft.kind == PeftKind::adapter) {
+    assumptions.push_back(
+        fmt::format("two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn "
+                    "(Houlsby et al. 2019)",
+                    peft.reduction));
+  }
+  if (peft.kind == PeftKind::prompt) {
+    assumptions.push_back(fmt::format(
+        "{} virtual tokens stand in front of each sequence{}; throughput counts the others", peft.virtual_tokens,
+        request.peft_config.empty() ? " (another number: a PEFT adapter_config.json)" : ""));
+  }
+}
+
+void describe_base(const Request& request, std::vector<std::string>& assumptions) {
+  const Peft& peft = request.peft;
+  if (!peft.quantizes()) return;
+  assumptions.emplace_back(
+      "quantized weights are expanded whole before each product, in forward, recomputation and backward");
+  if (*peft.kbit_upcast) {
+    assumptions.emplace_back(
+        "prepare_model_for_kbit_training casts norms, embeddings and the head to fp32; without it: --kbit-upcast off");
+  }
+  if (request.kind == StrategyKind::zero3) {
+    assumptions.emplace_back("ZeRO-3 does not partition quantized weights: every rank holds all of them");
+  } else if (is_fsdp(request.kind)) {
+    assumptions.emplace_back(
+        "quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
+  }
+}
+
+void describe_runtime(const Request& request, std::vector<std::string>& assumptions) {
+  if (is_fsdp1(request.kind)) {
+    assumptions.emplace_back(
+        "each trained module without children is a FlatParameter of its own inside its layer's, which stays frozen and "
+        "is gathered but not reduced (peft's fsdp_auto_wrap_policy, which the Trainer sets)");
+  }
+  if (request.precision == Precision::fp8_mixed) {
+    assumptions.emplace_back(
+        "Float8Linear keeps the input of a frozen layer too, computes its weight's gradient and drops it");
+  }
+}
+
+}  // namespace
+
+bool trainer_autocasts(const Request& request) {
+  return request.peft.any() && is_whole(request) && keeps_master_weights(request.precision);
+}
+
+void take_stored_quantization(Request& request, const Architecture& architecture,
+                              std::vector<std::string>& assumptions) {
+  if (!architecture.stored) return;
+  const StoredQuantization& stored = *architecture.stored;
+  const std::string where = architecture.name + ", quantization_config";
+  for (const std::string& warning : stored.warnings) {
+    request.warnings.push_back(fmt::format("{}: {}", where, warning));
+  }
+  if (stored.method == "fp8" || stored.method == "mxfp4") {
+    request.warnings.push_back(
+        fmt::format("{}: weights stored in {} are not trained as they are; they are taken as expanded to the "
+                    "training's types first",
+                    where, stored.method));
+    return;
+  }
+  if (!stored.storage) {
+    throw InputError(fmt::format("training over weights that {} quantized is not simulated", stored.method), where,
+                     "bitsandbytes or gptq, or the model's unquantized config.json");
+  }
+  Peft& peft = request.peft;
+  if (!peft.any()) {
+    throw InputError("transformers fine-tunes no purely quantized model", where,
+                     "--peft lora for adapters over it, or the model's unquantized config.json");
+  }
+  const std::string_view name = name_in(quantization_choices, *stored.storage);
+  if (peft.quantizes() && peft.quantization != *stored.storage) {
+    request.warnings.push_back(fmt::format("{}: the base is stored as {}, whatever --quantization says", where, name));
+  }
+  if (peft.kind == PeftKind::lora) peft.kind = PeftKind::qlora;
+  if (peft.kind == PeftKind::dora) peft.kind = PeftKind::qdora;
+  peft.quantization = *stored.storage;
+  peft.quantized_base = true;
+  if (peft.kind == PeftKind::qdora && peft.quantization == Quantization::gptq4) {
+    throw InputError("PEFT has no DoRA over GPTQ's layers", where, "--peft lora");
+  }
+  assumptions.push_back(fmt::format("the base is quantized as its own config.json says: {} ({})", name, stored.method));
+}
+
+void choose_adapter_types(Request& request, std::vector<std::string>& assumptions) {
+  Peft& peft = request.peft;
+  if (!peft.any()) return;
+  refuse_impossible(request);
+  refuse_combinations(request);
+  const bool mixed = keeps_master_weights(request.precision);
+  const bool whole = is_whole(request);
+  peft.fp32_adapters = whole && mixed;
+  const bool upcasts = whole && mixed && request.implementation == Implementation::hf;
+  peft.kbit_upcast = peft.quantizes() && peft.kbit_upcast.value_or(upcasts);
+  if (whole && mixed) {
+    assumptions.emplace_back(
+        "a frozen base in 16 bits, adapters in fp32, forward under autocast: what PEFT and Hugging Face's Trainer make "
+        "of mixed precision; adapters in 16 bits without autocast: --precision bf16");
+  } else if (mixed) {
+    assumptions.emplace_back(
+        "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
+  }
+  describe_method(request, assumptions);
+  describe_runtime(request, assumptions);
+  describe_base(request, assumptions);
+}
+
+}  // namespace shardsim

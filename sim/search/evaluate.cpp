@@ -1,0 +1,71 @@
+#include "sim/search/evaluate.hpp"
+
+#include <fmt/format.h>
+
+#include "model/core/error.hpp"
+#include "model/core/suggest.hpp"
+#include "sim/request/parse_request.hpp"
+
+namespace shardsim {
+
+std::string_view name_of(PointStatus status) {
+  switch (status) {
+    case PointStatus::fits:
+      return "fits";
+    case PointStatus::does_not_fit:
+      return "does not fit";
+    case PointStatus::refused:
+      return "refused";
+    case PointStatus::failed:
+      return "failed";
+  }
+  return "";
+}
+
+Scenario Evaluator::scenario(const Request& request) {
+  const auto amount = [](const std::optional<Bytes>& bytes) { return bytes ? bytes->value() : -1; };
+  const std::string machine =
+      fmt::format("{}\n{}\n{}\n{}", request.topology, request.gpu, amount(request.host_memory), amount(request.nvme));
+  auto topology = topologies_.find(machine);
+  if (topology == topologies_.end()) {
+    const TopologyOptions options{request.gpu, request.host_memory, request.nvme};
+    topology = topologies_.emplace(machine, load_topology(request.topology, options, data_.topologies)).first;
+  }
+  auto architecture = architectures_.find(request.model);
+  if (architecture == architectures_.end()) {
+    architecture = architectures_.emplace(request.model, load_architecture(request.model, data_.zoo)).first;
+  }
+  return {topology->second, architecture->second};
+}
+
+Report Evaluator::report(const OptionTexts& texts) {
+  const Request request = resolve_request(texts);
+  return simulate(request, scenario(request));
+}
+
+PointResult Evaluator::evaluate(const OptionTexts& texts) {
+  PointResult result;
+  try {
+    result.figures = key_figures(report(texts));
+    result.status = result.figures.fits ? PointStatus::fits : PointStatus::does_not_fit;
+  } catch (const InputError& error) {
+    result.status = PointStatus::refused;
+    result.message = error.what();
+  } catch (const std::exception& error) {
+    result.status = PointStatus::failed;
+    result.message = error.what();
+  }
+  return result;
+}
+
+void Evaluator::check_names(const OptionTexts& texts) {
+  try {
+    scenario(resolve_request(texts));
+  } catch (const UnknownName&) {
+    throw;
+  } catch (const InputError&) {
+    // Options that do not go together are a result of this point.
+  }
+}
+
+}  // namespace shardsim

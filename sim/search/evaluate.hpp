@@ -1,0 +1,50 @@
+// One point of a search: its options resolved, simulated, and boiled down.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "sim/request/option_text.hpp"
+#include "sim/search/figures.hpp"
+#include "sim/simulate.hpp"
+
+namespace shardsim {
+
+enum class PointStatus : std::uint8_t {
+  fits,
+  does_not_fit,
+  refused,  ///< the runtimes do not combine these options
+  failed,   ///< a bug of ours
+};
+std::string_view name_of(PointStatus status);
+
+struct PointResult {
+  PointStatus status = PointStatus::fits;
+  Figures figures;      ///< of the first two
+  std::string message;  ///< of the last two
+};
+
+/// Remembers the machines and models that it has read. One thread uses it.
+class Evaluator {
+ public:
+  explicit Evaluator(DataFolders data) : data_(std::move(data)) {}
+
+  /// Never throws because of the point.
+  PointResult evaluate(const OptionTexts& texts);
+  /// Throws what simulate() throws.
+  Report report(const OptionTexts& texts);
+  /// Throws InputError if the options name something that nobody knows; other faults are the point's own.
+  void check_names(const OptionTexts& texts);
+
+ private:
+  Scenario scenario(const Request& request);
+
+  DataFolders data_;
+  std::map<std::string, Topology> topologies_;
+  std::map<std::string, Architecture> architectures_;
+};
+
+}  // namespace shardsim

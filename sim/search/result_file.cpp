@@ -1,0 +1,119 @@
+#include "sim/search/result_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "model/core/error.hpp"
+#include "sim/search/figures.hpp"
+
+namespace shardsim {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+class TextFile : public ResultFile {
+ public:
+  explicit TextFile(fs::path file) : path_(std::move(file)) {
+    file_ = ::open(unfinished(path_).c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    if (file_ < 0) fail();
+  }
+  ~TextFile() override {
+    if (file_ >= 0) ::close(file_);
+  }
+  TextFile(const TextFile&) = delete;
+  TextFile& operator=(const TextFile&) = delete;
+
+  void finish() override {
+    flush();
+    if (::fsync(file_) != 0 || ::close(file_) != 0) fail();
+    file_ = -1;
+    if (::rename(unfinished(path_).c_str(), path_.c_str()) != 0) fail();
+  }
+
+ protected:
+  void write(const std::string& text) {
+    constexpr std::size_t enough = 1 << 20;
+    buffer_ += text;
+    if (buffer_.size() >= enough) flush();
+  }
+
+ private:
+  void flush() {
+    const char* next = buffer_.data();
+    for (std::size_t left = buffer_.size(); left > 0;) {
+      const ssize_t written = ::write(file_, next, left);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail();
+      next += written;
+      left -= static_cast<std::size_t>(written);
+    }
+    buffer_.clear();
+  }
+
+  [[noreturn]] void fail() {
+    const int reason = errno;
+    ::unlink(unfinished(path_).c_str());
+    throw InputError(fmt::format("cannot write the results: {}", std::strerror(reason)), path_.string(),
+                     "a writable place with room; then run the same command again, and nothing that is done is lost");
+  }
+
+  fs::path path_;
+  int file_ = -1;
+  std::string buffer_;
+};
+
+class JsonLines : public TextFile {
+ public:
+  using TextFile::TextFile;
+  void add(const std::string& line, const nlohmann::json&) override { write(line); }
+};
+
+class Csv : public TextFile {
+ public:
+  Csv(const fs::path& file, const DesignSpace& space) : TextFile(file) {
+    std::string header = "index";
+    for (const Axis& axis : space.axes) axes_.push_back(axis.option), header += "," + axis.option;
+    header += ",status,fits";
+    for (const NamedFigure& figure : named_figures({})) header += "," + std::string(figure.name);
+    write(header + ",bottleneck,message\n");
+  }
+  void add(const std::string&, const nlohmann::json& point) override {
+    std::string row = point["index"].dump();
+    for (const std::string& axis : axes_) row += "," + cell(point["axes"], axis);
+    row += "," + cell(point, "status") + "," + cell(point, "fits");
+    for (const NamedFigure& figure : named_figures({})) row += "," + cell(point, std::string(figure.name));
+    write(row + "," + cell(point, "bottleneck") + "," + cell(point, "message") + "\n");
+  }
+
+ private:
+  static std::string cell(const nlohmann::json& object, const std::string& key) {
+    const auto value = object.find(key);
+    if (value == object.end() || value->is_null()) return "";
+    if (!value->is_string()) return value->dump();
+    const auto& text = value->get_ref<const std::string&>();
+    if (text.find_first_of(",\"\n") == std::string::npos) return text;
+    std::string quoted = "\"";
+    for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+    return quoted + "\"";
+  }
+
+  std::vector<std::string> axes_;
+};
+
+}  // namespace
+
+fs::path unfinished(const fs::path& file) { return file.string() + ".unfinished"; }
+
+std::unique_ptr<ResultFile> make_result_file(const fs::path& file, const DesignSpace& space) {
+  if (file.extension() == ".csv") return std::make_unique<Csv>(file, space);
+  if (file.extension() == ".sqlite") return make_sqlite_file(file, space);
+  return std::make_unique<JsonLines>(file);
+}
+
+}  // namespace shardsim

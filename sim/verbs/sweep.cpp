@@ -1,0 +1,358 @@
+// Many simulations, over threads and ranks, killed and resumed.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "model/core/error.hpp"
+#include "sim/request/option_text.hpp"
+#include "sim/search/evaluate.hpp"
+#include "sim/search/point_line.hpp"
+#include "sim/search/result_file.hpp"
+#include "sim/search/spec.hpp"
+#include "sim/search/summary.hpp"
+#include "sim/sweep/run.hpp"
+#include "sim/verbs/output.hpp"
+#include "sim/verbs/verb.hpp"
+
+namespace shardsim {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Beside OUT.
+constexpr const char* journal_folder = ".journal";
+
+struct SweepArguments {
+  std::string spec, output;
+  int threads = 0;
+  bool dry_run = false, quiet = false;
+};
+
+int parse_threads(const std::string& text) {
+  if (text.empty() || text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos || text == "0") {
+    throw InputError("'" + text + "' is no number of threads", "--threads", "a whole number from 1 up");
+  }
+  return std::stoi(text);
+}
+
+SweepArguments parse_arguments(const std::vector<std::string>& words) {
+  SweepArguments arguments;
+  const std::string usage = "shardsim sweep SPEC.yaml -o OUT";
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto value = [&]() -> const std::string& {
+      if (i + 1 == words.size()) throw InputError(words[i] + " lacks its value", "", usage);
+      return words[++i];
+    };
+    if (words[i] == "-o" || words[i] == "--output") {
+      arguments.output = value();
+    } else if (words[i] == "--threads") {
+      arguments.threads = parse_threads(value());
+    } else if (words[i].starts_with("--threads=")) {
+      arguments.threads = parse_threads(words[i].substr(10));
+    } else if (words[i] == "--dry-run") {
+      arguments.dry_run = true;
+    } else if (words[i] == "-q" || words[i] == "--quiet") {
+      arguments.quiet = true;
+    } else if (words[i].starts_with('-') || !arguments.spec.empty()) {
+      throw InputError("unexpected argument '" + words[i] + "'", "sweep", usage + " (see shardsim sweep --help)");
+    } else {
+      arguments.spec = words[i];
+    }
+  }
+  if (arguments.spec.empty()) throw InputError("the sweep's spec is missing", "", usage);
+  if (arguments.output.empty() && !arguments.dry_run) throw InputError("-o OUT is missing", "", usage);
+  return arguments;
+}
+
+/// A name that nobody knows would fail at every point: better to hear of it at once.
+void check_axis_names(const DesignSpace& space, Evaluator& evaluator) {
+  constexpr std::size_t most_checked = 1000;
+  for (const Axis& axis : space.axes) {
+    for (std::size_t v = 0; v < std::min(axis.values.size(), most_checked); ++v) {
+      OptionTexts texts = space.texts_at(0);
+      texts.insert_or_assign(axis.option, OptionText{axis.values[v], axis.where + ", " + axis.option});
+      evaluator.check_names(texts);
+    }
+  }
+}
+
+void append_point(std::string& lines, std::uint64_t index, const DesignSpace& space, Evaluator& evaluator,
+                  std::optional<double>* score, const Objective& objective) {
+  const OptionTexts texts = space.texts_at(index);
+  if (space.skips(texts)) return;
+  const PointResult result = evaluator.evaluate(texts);
+  append_point_line(lines, index, space, result);
+  if (score == nullptr || result.status != PointStatus::fits) return;
+  for (const NamedFigure& figure : named_figures(result.figures)) {
+    if (figure.name != objective.figure || !figure.value) continue;
+    *score = objective.smaller_is_better ? *figure.value : -*figure.value;
+  }
+}
+
+class Progress {
+ public:
+  Progress(bool quiet, const Objective& objective)
+      : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) != 0), objective_(objective) {}
+
+  void show(const SweepProgress& progress) {
+    if (quiet_ || progress.points == 0) return;
+    const std::uint64_t tenth = progress.done * 10 / progress.points;
+    const std::uint64_t here = progress.done - progress.done_before;
+    if (!terminal_ && (tenth == tenth_ || progress.done == progress.done_before)) return;
+    tenth_ = tenth;
+    const double rate = progress.seconds > 0 ? static_cast<double>(here) / progress.seconds : 0;
+    std::string line = fmt::format("{} of {} points, {:.0f} %", progress.done, progress.points,
+                                   100.0 * static_cast<double>(progress.done) / static_cast<double>(progress.points));
+    if (rate > 0) {
+      line += fmt::format(", {:.0f} a second, {} left", rate,
+                          duration(static_cast<double>(progress.points - progress.done) / rate));
+    }
+    if (progress.best < std::numeric_limits<double>::infinity()) {
+      line += fmt::format(", best {} {:.4g} at {}", objective_.name,
+                          objective_.smaller_is_better ? progress.best : -progress.best, progress.best_index);
+    }
+    std::fprintf(stderr, terminal_ ? "\r\x1b[K%s" : "%s\n", line.c_str());
+    shown_ = terminal_;
+  }
+  void end() const {
+    if (shown_) std::fprintf(stderr, "\n");
+  }
+
+  static std::string duration(double seconds) {
+    if (seconds < 100) return fmt::format("{:.0f} s", seconds);
+    if (seconds < 100 * 60) return fmt::format("{:.0f} min", seconds / 60);
+    return fmt::format("{:.1f} h", seconds / 3600);
+  }
+
+ private:
+  bool quiet_, terminal_;
+  Objective objective_;
+  std::uint64_t tenth_ = 0;
+  bool shown_ = false;
+};
+
+/// Counts the points, and tells from a few of them how long all take on one core.
+ExitStatus dry_run(const SweepSpec& spec, const DataFolders& data) {
+  Evaluator evaluator(data);
+  check_axis_names(spec.space, evaluator);
+  constexpr std::uint64_t sample = 64;
+  const std::uint64_t points = spec.space.points();
+  const auto begun = std::chrono::steady_clock::now();
+  std::uint64_t tried = 0;
+  std::string lines;
+  double seconds = 0;
+  for (std::uint64_t i = 0; i < std::min(points, sample) && seconds < 5; ++i) {
+    append_point(lines, i * points / std::min(points, sample), spec.space, evaluator, nullptr, spec.pareto.front());
+    ++tried;
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  }
+  const double whole = seconds / static_cast<double>(tried) * static_cast<double>(points);
+  std::string text;
+  for (const Axis& axis : spec.space.axes) text += fmt::format("{:>10} x {}\n", axis.values.size(), axis.option);
+  text += fmt::format("{:>10} points{}, about {} on one core (from {} of them)\n", points,
+                      spec.space.skip_rules.empty() ? "" : " before the rules", Progress::duration(whole), tried);
+  write_result(text, "");
+  return ExitStatus::fits;
+}
+
+/// The finished results, in order: into OUT, and what they come to.
+SweepSummary merge(const SweepSpec& spec, const fs::path& output, const std::vector<Record>& records) {
+  const auto file = make_result_file(output, spec.space);
+  SweepSummary summary(spec);
+  RecordReader reader;
+  for (const Record& record : records) {
+    const std::string payload = reader.read(record);
+    for (std::size_t begin = 0; begin < payload.size();) {
+      const std::size_t end = payload.find('\n', begin) + 1;
+      const std::string line = payload.substr(begin, end - begin);
+      const nlohmann::json point = nlohmann::json::parse(line);
+      file->add(line, point);
+      summary.add(line, point);
+      begin = end;
+    }
+  }
+  file->finish();
+  return summary;
+}
+
+/// Left in the journals' folder when all is done, so that the same command, given again, finds nothing to do.
+fs::path finished_mark(const fs::path& folder) { return folder / "finished.json"; }
+
+void mark_finished(const fs::path& folder, const SweepWork& work, const std::string& summary, bool fits) {
+  const nlohmann::json mark = {{"identity", work.identity}, {"summary", summary}, {"fits", fits}};
+  const fs::path unfinished_mark = folder / "finished.json.unfinished";
+  std::ofstream(unfinished_mark) << mark.dump() << "\n";
+  fs::rename(unfinished_mark, finished_mark(folder));
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".journal") fs::remove(entry.path());
+  }
+}
+
+/// The mark of an earlier run that finished this sweep. Throws InputError where OUT or its folder is somebody else's.
+std::optional<nlohmann::json> find_finished(const fs::path& output, const fs::path& folder, const SweepWork& work) {
+  if (fs::exists(output) && !fs::exists(folder)) {
+    throw InputError("the output is there already, and no sweep of ours made it", output.string(), "another name");
+  }
+  std::ifstream stream(finished_mark(folder));
+  if (!stream) return {};
+  const nlohmann::json mark = nlohmann::json::parse(stream, nullptr, false);
+  if (mark.is_discarded() || !mark.is_object() || mark.value("identity", "") != work.identity) {
+    throw InputError("the output is that of another sweep, or of another version of shardsim", output.string(),
+                     "another name, or it and " + folder.string() + " removed");
+  }
+  if (!fs::exists(output)) {
+    fs::remove(finished_mark(folder));
+    return {};
+  }
+  return mark;
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder)) {
+    throw InputError("cannot write there: " + (error ? error.message() : "it is a file"), folder.string(),
+                     "-o OUT in a writable folder");
+  }
+}
+
+SweepWork make_work(const SweepSpec& spec, const DataFolders& data) {
+  SweepWork work;
+  work.points = spec.space.points();
+  work.identity = "shardsim " SHARDSIM_VERSION " " + spec.space.canonical();
+  work.make_evaluation = [&spec, data]() -> EvaluatePoint {
+    const auto evaluator = std::make_shared<Evaluator>(data);
+    return [&spec, evaluator](std::uint64_t index, std::string& lines) {
+      std::optional<double> score;
+      append_point(lines, index, spec.space, *evaluator, &score, spec.pareto.front());
+      return score;
+    };
+  };
+  return work;
+}
+
+/// What rank 0 does before all begin. The status if there is nothing to do.
+std::optional<ExitStatus> begin(const SweepArguments& arguments, const DesignSpace& space, const DataFolders& data,
+                                const SweepWork& work, std::optional<FolderLock>& lock) {
+  const fs::path folder = arguments.output + journal_folder;
+  Evaluator evaluator(data);
+  check_axis_names(space, evaluator);
+  const bool had_folder = fs::exists(folder);
+  if (!had_folder) find_finished(arguments.output, folder, work);
+  make_folder(folder);
+  lock.emplace(folder);
+  const auto mark = find_finished(arguments.output, folder, work);
+  if (!mark) return {};
+  write_result("Finished before.\n" + (*mark)["summary"].get<std::string>(), "");
+  return (*mark)["fits"] ? ExitStatus::fits : ExitStatus::does_not_fit;
+}
+
+/// What rank 0 does when all ranks are done.
+ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const SweepWork& work) {
+  const fs::path folder = arguments.output + journal_folder;
+  const SweepSummary summary = merge(spec, arguments.output, read_journals(folder, work.identity));
+  const std::string text = summary.text(work.points);
+  mark_finished(folder, work, text, summary.fitting() > 0);
+  write_result(text, "");
+  return summary.fitting() > 0 ? ExitStatus::fits : ExitStatus::does_not_fit;
+}
+
+/// Rank 0 decides, all return the same: a status to end with, or nothing. What it throws is a status for the others.
+std::optional<ExitStatus> on_first(Ranks& ranks, const std::function<std::optional<ExitStatus>()>& decide) {
+  constexpr int go_on = -1;
+  std::optional<ExitStatus> status;
+  if (ranks.first()) {
+    try {
+      status = decide();
+    } catch (const InputError&) {
+      ranks.broadcast(static_cast<int>(ExitStatus::wrong_request));
+      throw;
+    }
+  }
+  const int said = ranks.broadcast(status ? static_cast<int>(*status) : go_on);
+  return said == go_on ? std::nullopt : std::optional(static_cast<ExitStatus>(said));
+}
+
+ExitStatus sweep(Ranks& ranks, const Command& command) {
+  const SweepArguments arguments = parse_arguments(command.arguments);
+  const DataFolders data = find_data(command.program);
+  const SweepSpec spec = read_sweep_spec(arguments.spec);
+  const SweepWork work = make_work(spec, data);
+  if (arguments.dry_run) return ranks.first() ? dry_run(spec, data) : ExitStatus::fits;
+
+  std::optional<FolderLock> lock;
+  const std::optional<ExitStatus> finished =
+      on_first(ranks, [&] { return begin(arguments, spec.space, data, work, lock); });
+  if (finished) return *finished;
+
+  Progress progress(arguments.quiet, spec.pareto.front());
+  const SweepSettings settings{arguments.output + journal_folder, arguments.threads,
+                               [&](const SweepProgress& seen) { progress.show(seen); }};
+  if (!ranks.first()) run_sweep(ranks, work, settings);
+  return *on_first(ranks, [&] {
+    const bool done = run_sweep(ranks, work, settings);
+    progress.end();
+    if (!done) throw InputError("interrupted", "", "the same command again, which goes on where this one stopped");
+    return end(arguments, spec, work);
+  });
+}
+
+}  // namespace
+
+ExitStatus run_sweep_verb(const Command& command) {
+  Ranks ranks;
+  try {
+    return sweep(ranks, command);
+  } catch (const InputError&) {
+    // All ranks find the same fault; one says it.
+    if (ranks.first()) throw;
+    return ExitStatus::wrong_request;
+  }
+}
+
+std::string sweep_help() {
+  std::string aims;
+  for (const Objective& objective : objectives()) {
+    aims += fmt::format("{}{}", aims.empty() ? "" : ", ", objective.name);
+  }
+  return R"(Usage: shardsim sweep SPEC.yaml -o OUT [--threads N] [--dry-run] [-q]
+
+Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending .csv or .sqlite.
+The same OUT comes of any number of threads and ranks. A sweep that was stopped goes on when the same command
+is given again: OUT.journal/ keeps what is done until all is.
+
+  shardsim sweep space.yaml -o points.jsonl
+  mpirun -np 16 shardsim sweep space.yaml -o points.sqlite --threads 1
+
+SPEC.yaml:
+  base: {model: llama-2-7b, topology: 8xA100}     any option of simulate
+  axes:                                           the last axis varies fastest
+    strategy: [zero2, zero3, zero3-offload]
+    micro-batch: {from: 1, to: 8}                 also step: 2
+    seq-len: {from: 1k, to: 8k, times: 2}
+  where:                                          points to leave out
+    - strategy: [zero2]
+      micro-batch * seq-len: "> 16k"
+  pareto: [memory, tokens-per-s-per-gpu]          objectives
+
+Options:
+  -o, --output OUT   where the results go
+  --threads N        threads of each rank [all cores, divided among the ranks]
+  --dry-run          count the points and estimate the time
+  -q, --quiet        no progress on stderr
+
+Objectives: )" +
+         aims +
+         R"(
+
+Exit status: 0 all points are done and some fit, 1 none fits, 2 the request is wrong or was interrupted, 3 a bug.
+)";
+}
+
+}  // namespace shardsim
