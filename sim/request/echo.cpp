@@ -49,7 +49,7 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"grad-accum", request.grad_accum},
       {"precision", word(precision_choices, request.precision)},
       {"optimizer", word(optimizer_choices, request.optimizer)},
-      {"peft", word(peft_choices, peft.kind)},
+      {"peft", request.peft_config.empty() ? word(peft_choices, peft.kind) : OptionValue(request.peft_config)},
       {"lora-rank", peft.low_rank() ? OptionValue(peft.rank) : none},
       {"lora-targets", text_or_none(targets_text(peft))},
       {"quantization", peft.quantizes() ? word(quantization_choices, peft.quantization) : none},

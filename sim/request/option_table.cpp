@@ -10,8 +10,7 @@ constexpr std::string_view waiting = "Not simulated yet (only the value in brack
 
 constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
-               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE (2x@FILE): the "
-               "text of "
+               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
                "nvidia-smi topo -m, hwloc XML (lstopo), NCCL topology XML or a DeepSpeed hostfile (required)"},
     OptionSpec{"Machine", "gpu", 0, "DEVICE", "device for a topology that names none, or to tell variants apart"},
     OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
@@ -44,12 +43,14 @@ constexpr std::array table = {
         "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
-    OptionSpec{"Adapters", "peft", 0, "METHOD", "parameter-efficient fine-tuning: none, lora or qlora [none]"},
+    OptionSpec{"Adapters", "peft", 0, "METHOD", 
+               "parameter-efficient fine-tuning: none, lora, qlora, dora, qdora, adapter (Houlsby), prompt, or PEFT's "
+               "adapter_config.json [none]"},
     OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
     OptionSpec{"Adapters", "lora-targets", 0, "NAMES",
                "modules that get adapters, such as q_proj,v_proj, or all-linear [PEFT's default for the model]"},
     OptionSpec{"Adapters", "quantization", 0, "TYPE",
-               "storage of the frozen base under qlora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
+               "storage of the frozen base under qlora and qdora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
     OptionSpec{"Adapters", "kbit-upcast", 0, "on|off",
                "cast what is not quantized to fp32, as prepare_model_for_kbit_training does [the runtime's]"},
 

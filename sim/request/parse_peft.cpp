@@ -5,6 +5,7 @@
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
 #include "sim/request/choices.hpp"
+#include "sim/request/peft_config.hpp"
 
 namespace shardsim {
 
@@ -49,27 +50,46 @@ std::vector<std::string> parse_targets(const OptionText& text) {
   return targets;
 }
 
+PeftKind with_quantized_base(PeftKind kind) {
+  if (kind == PeftKind::lora) return PeftKind::qlora;
+  return kind == PeftKind::dora ? PeftKind::qdora : kind;
+}
+
 }  // namespace
 
-Peft parse_peft(const OptionTexts& texts) {
-  Peft peft;
-  if (const OptionText* method = find(texts, "peft")) peft.kind = choose(peft_choices, "peft", *method);
+void parse_peft(const OptionTexts& texts, Request& request) {
+  Peft& peft = request.peft;
+  const OptionText* quantization = find(texts, "quantization");
+  if (const OptionText* method = find(texts, "peft")) {
+    if (names_peft_config(method->value)) {
+      request.peft_config = method->value;
+      peft = read_peft_config(method->value, request.warnings);
+      if (quantization != nullptr) peft.kind = with_quantized_base(peft.kind);
+    } else {
+      peft.kind = choose(peft_choices, "peft", *method);
+    }
+  }
   const OptionText* rank = find(texts, "lora-rank");
   const OptionText* targets = find(texts, "lora-targets");
-  const OptionText* quantization = find(texts, "quantization");
   const OptionText* upcast = find(texts, "kbit-upcast");
-  refuse_without(peft.low_rank(), rank, "16", "lora or qlora");
-  refuse_without(peft.low_rank(), targets, "", "lora or qlora");
-  refuse_without(peft.quantizes(), quantization, "nf4-dq", "qlora");
+  refuse_without(peft.low_rank(), rank, "16", "lora, qlora, dora or qdora");
+  refuse_without(peft.low_rank(), targets, "", "lora, qlora, dora or qdora");
+  refuse_without(peft.quantizes(), quantization, "nf4-dq", "qlora or qdora");
   if (peft.low_rank() && rank != nullptr) peft.rank = parse_rank(*rank);
-  if (targets != nullptr) peft.targets = parse_targets(*targets);
+  if (targets != nullptr) {
+    peft.targets = parse_targets(*targets);
+    peft.target_pattern.clear();
+  }
   if (quantization != nullptr) peft.quantization = choose(quantization_choices, "quantization", *quantization);
+  if (peft.kind == PeftKind::qdora && peft.quantization == Quantization::gptq4) {
+    throw InputError("PEFT has no DoRA over GPTQ's layers", "--quantization gptq4",
+                     "nf4-dq, nf4, fp4 or int8, or qlora");
+  }
   if (upcast != nullptr) {
     const bool on = parse_switch(*upcast);
-    refuse_without(peft.quantizes() || on, upcast, "", "qlora");
-    if (peft.quantizes()) peft.kbit_upcast = on;
+    refuse_without(peft.any() || on, upcast, "", "qlora or qdora");
+    peft.kbit_upcast = on;
   }
-  return peft;
 }
 
 std::string targets_text(const Peft& peft) {

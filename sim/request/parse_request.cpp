@@ -224,7 +224,7 @@ Request resolve_request(OptionTexts texts) {
   set_numbers(texts, request);
   set_length_of_run(texts, request);
   set_choices(texts, request);
-  request.peft = parse_peft(texts);
+  parse_peft(texts, request);
   set_output(texts, request);
   require_machine_and_strategy(texts);
   return request;

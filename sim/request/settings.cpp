@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
@@ -117,6 +118,52 @@ std::optional<std::string> Settings::one_of(std::string_view key, Keys known) {
   *text = lower(*text);
   if (std::find(known.begin(), known.end(), *text) != known.end()) return text;
   throw_unknown_name(key, *text, where(key), std::vector<std::string>(known.begin(), known.end()));
+}
+
+std::vector<std::string> Settings::words(std::string_view key) {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return {};
+  if (value->is_string()) return {value->get<std::string>()};
+  std::vector<std::string> texts;
+  if (!value->is_array()) refuse(key, "a list of names");
+  for (const nlohmann::json& item : *value) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty()) refuse(key, "a list of names");
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
+}
+
+bool Settings::is_text(std::string_view key) const {
+  const nlohmann::json* value = find(key);
+  return value != nullptr && value->is_string();
+}
+
+std::vector<std::int64_t> Settings::counts(std::string_view key) {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return {};
+  const nlohmann::json one = nlohmann::json::array({*value});
+  std::vector<std::int64_t> numbers;
+  for (const nlohmann::json& item : value->is_array() ? *value : one) {
+    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
+      refuse(key, "whole numbers from 0 up");
+    }
+    numbers.push_back(item.get<std::int64_t>());
+  }
+  return numbers;
+}
+
+std::vector<std::pair<std::string, std::int64_t>> Settings::counts_by_name(std::string_view key) {
+  const nlohmann::json* value = find(key);
+  std::vector<std::pair<std::string, std::int64_t>> numbers;
+  if (value == nullptr) return numbers;
+  if (!value->is_object()) refuse(key, "a whole number for each name");
+  Settings each = section(key);
+  for (const auto& item : value->items()) {
+    const std::optional<std::int64_t> number = each.count(item.key());
+    if (!number) refuse(key, "a whole number for each name");
+    numbers.emplace_back(item.key(), *number);
+  }
+  return numbers;
 }
 
 Settings Settings::section(std::string_view key) {

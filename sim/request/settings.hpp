@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace shardsim {
@@ -42,6 +43,13 @@ class Settings {
   std::optional<std::string> word(std::string_view key);
   /// Lower case, one of `known`, else an InputError with the nearest of them.
   std::optional<std::string> one_of(std::string_view key, Keys known);
+  /// Texts of a list, or the one text that stands in its place.
+  std::vector<std::string> words(std::string_view key);
+  bool is_text(std::string_view key) const;
+  /// Whole numbers of a list, or the one that stands in its place.
+  std::vector<std::int64_t> counts(std::string_view key);
+  /// A whole number for each name in a section, by name.
+  std::vector<std::pair<std::string, std::int64_t>> counts_by_name(std::string_view key);
   Settings section(std::string_view key);
   std::string where(std::string_view key) const;
 

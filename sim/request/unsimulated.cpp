@@ -38,8 +38,6 @@ bool contains(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool names_a_file(std::string_view text) { return text.find('/') != std::string_view::npos || text.ends_with(".json"); }
-
 void refuse(const FixedOption& option, const OptionText& text) {
   const bool is_switch = contains(option.simulated, "on") || contains(option.simulated, "off");
   const std::string value = !is_switch ? text.value : parse_switch(text) ? "on" : "off";
@@ -66,9 +64,7 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
 }
 
 void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = (option == "peft" &&
-                        (contains({"dora", "qdora", "adapter", "prompt"}, text.value) || names_a_file(text.value))) ||
-                       (option == "format" && text.value == "html");
+  const bool waiting = option == "format" && text.value == "html";
   if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 
