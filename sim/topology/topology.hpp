@@ -38,7 +38,8 @@ struct Device {
   std::string id;  ///< "gpu0", over all nodes
   GpuSpec spec;
   HostId host;
-  int socket = 0;  ///< NUMA node index on its host
+  int socket = 0;    ///< NUMA node index on its host
+  double speed = 1;  ///< --slow-gpu: its kernels take 1 / speed as long; `spec` is slowed already
 };
 
 /// One node's processor side. Memory is one pool a host; its bandwidth is one `memory` link a NUMA node.
@@ -111,6 +112,8 @@ struct TopologyOptions {
   std::string gpu = {};
   std::optional<Bytes> host_memory = {};  ///< --host-memory: per node
   std::optional<Bytes> nvme = {};         ///< --nvme: per node
+  std::string fabric = {};     ///< --fabric: what joins the nodes (fabric.hpp); empty: a non-blocking network
+  std::string slow_gpus = {};  ///< --slow-gpu: "3:0.8,5:0.5", GPUs that run slower than they should
 };
 Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder);
 /// Names of the shipped systems, sorted.
