@@ -1,4 +1,5 @@
 // What shares a link waits for it, and the report says for which.
+#include <algorithm>
 #include <fstream>
 
 #include "catch.hpp"
@@ -73,6 +74,18 @@ TEST_CASE("the report names the shared uplink as the bottleneck") {
   CHECK(together.bottleneck.resource.starts_with("pcie "));
   CHECK((together.bottleneck.resource == "pcie sw0>numa0" || together.bottleneck.resource == "pcie numa0>sw0"));
   CHECK(together.step.exposed_transfer_s > 1.9 * apart.step.exposed_transfer_s);
+}
+
+TEST_CASE("a machine's own description is simulated, and what it leaves out is said") {
+  const std::string file = "@" + std::string(SHARDSIM_SOURCE) + "/tests/topology/data/dgx_a100_40gb.txt";
+  const Report report = simulate(
+      test::request({"--topology", file, "--gpu", "A100-SXM4-40GB", "--strategy", "zero3-offload", "--model", "gpt2"}),
+      test::data());
+  CHECK(report.devices.size() == 8);
+  CHECK(report.devices[0].name == "A100-SXM4-40GB");
+  CHECK(std::any_of(report.assumptions.begin(), report.assumptions.end(), [](const std::string& sentence) {
+    return sentence.find("PCIe links whose speed dgx_a100_40gb.txt does not give are taken as pcie4x16") == 0;
+  }));
 }
 
 TEST_CASE("a straggler holds up everyone, and the report shows it by itself") {
