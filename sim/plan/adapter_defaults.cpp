@@ -34,9 +34,11 @@ void refuse_impossible(const Request& request) {
     throw InputError(request.strategy + " holds what is not quantized in 16 bits again: the upcast is undone",
                      "--kbit-upcast on", "off, or single, ddp or device-map");
   }
-  if (is_fsdp1(request.kind) && peft.quantization == Quantization::int8) {
-    throw InputError("FSDP1 cannot flatten integer tensors", "--quantization int8, --strategy " + request.strategy,
-                     "a 4-bit base, which is stored as 16-bit elements");
+  if (is_fsdp(request.kind) && peft.quantization == Quantization::int8) {
+    throw InputError(
+        is_fsdp1(request.kind) ? "FSDP1 cannot flatten integer tensors"
+                               : "FSDP2 makes plain parameters of bitsandbytes' int8 weights, which lose their scales",
+        "--quantization int8, --strategy " + request.strategy, "a 4-bit base, which is stored as 16-bit elements");
   }
   if (request.offload.parameters_on_nvme) {
     throw InputError(
@@ -68,6 +70,10 @@ void describe_method(const Request& request, std::vector<std::string>& assumptio
         "DoRA computes the norms of W + BA anew in each forward, from an identity matrix through A and B, as PEFT "
         "does");
   }
+  if (peft.decomposes() && !peft.quantizes() && request.kind == StrategyKind::zero3) {
+    assumptions.emplace_back(
+        "ZeRO-3 holds a gathered weight until DoRA's norm has read it, one at a time: this is not simulated");
+  }
   if (peft.kind == PeftKind::adapter) {
     assumptions.push_back(
         fmt::format("two bottlenecks a layer of the hidden size over {}, with SiLU: AdapterHub's double_seq_bn "
@@ -94,7 +100,9 @@ void describe_base(const Request& request, std::vector<std::string>& assumptions
     assumptions.emplace_back("ZeRO-3 does not partition quantized weights: every rank holds all of them");
   } else if (is_fsdp(request.kind)) {
     assumptions.emplace_back(
-        "quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
+        peft.quantization == Quantization::gptq4
+            ? "GPTQ's packed weights are buffers, which FSDP leaves whole on every rank"
+            : "quantized weights are stored as 16-bit elements, which FSDP shards; their scales are replicated");
   }
 }
 
@@ -108,6 +116,18 @@ void describe_runtime(const Request& request, std::vector<std::string>& assumpti
     assumptions.emplace_back(
         "Float8Linear keeps the input of a frozen layer too, computes its weight's gradient and drops it");
   }
+}
+
+// transformers' Trainer (4.57 to 5.23) and accelerate 1.15: fsdp2_prepare_auto_wrap_policy() knows two policies, and
+// answers None to peft's.
+void warn_of_wrapping(Request& request) {
+  const bool trains_with_transformers =
+      request.implementation == Implementation::hf || request.implementation == Implementation::liger;
+  if (!is_fsdp2(request.kind) || !trains_with_transformers) return;
+  request.warnings.emplace_back(
+      "adapters under FSDP2: Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not apply, "
+      "so that all decoder layers are one unit and gathered at once; simulated is a unit a layer, as without the "
+      "Trainer");
 }
 
 }  // namespace
@@ -172,6 +192,7 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
     assumptions.emplace_back(
         "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
   }
+  warn_of_wrapping(request);
   describe_method(request, assumptions);
   describe_runtime(request, assumptions);
   describe_base(request, assumptions);

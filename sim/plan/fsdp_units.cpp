@@ -40,6 +40,7 @@ class UnitCollector {
     for (const ParameterId id : m.parameters) {
       if (taken_[id.index()]) continue;
       taken_[id.index()] = true;
+      if (!is_sharded(architecture_.parameter(id))) continue;
       unit.parameters.push_back(shard(architecture_, id, rank_, world_));
     }
     for (const ModuleId child : m.children) take(unit, child);
@@ -70,6 +71,8 @@ Landmarks find_landmarks(const Architecture& architecture) {
 }
 
 }  // namespace
+
+bool is_sharded(const Parameter& parameter) { return parameter.quantization != Quantization::gptq4; }
 
 std::int64_t FsdpUnit::shard_elements() const {
   std::int64_t sum = 0;
@@ -129,8 +132,9 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
     for (const ParameterId id : module.parameters) {
       if (taken[id.index()]) continue;
       taken[id.index()] = true;
-      unit.parameters.push_back(id);
       const Parameter& parameter = architecture.parameter(id);
+      if (!is_sharded(parameter)) continue;
+      unit.parameters.push_back(id);
       unit.elements += parameter.quantization ? stored_rows(parameter) : parameter.numel;
     }
   }

@@ -10,14 +10,17 @@ namespace shardsim {
 
 /// One parameter on dimension 0 over N ranks: chunks of ceil(dim0 / N) rows, the last ones short or empty. The stored
 /// shard and the gathered parameter are padded to full chunks (torch/distributed/fsdp/_fully_shard/_fsdp_param.py,
-/// `_init_sharded_param`); optimizer state has the local size. A quantized weight is sharded as what it is stored as: one
-/// column of 16-bit elements.
+/// `_init_sharded_param`); optimizer state has the local size. A quantized weight is sharded as what it is stored as:
+/// one column of 16-bit elements.
 struct FsdpParameter {
   ParameterId id;
   std::int64_t shard = 0;  ///< elements of a padded chunk
   std::int64_t local = 0;  ///< elements that this rank really owns
   bool trainable = true;
 };
+
+/// GPTQ's packed weights are buffers, and those stay whole.
+bool is_sharded(const Parameter& parameter);
 
 /// One call of fully_shard: hooks run before `first` and after `last` in forward.
 struct FsdpUnit {

@@ -93,6 +93,15 @@ class Loader {
     recorder_.release(moved);
   }
 
+  /// accelerate does not move 4-bit weights to the meta device for FSDP2 (utils/fsdp_utils.py, fsdp2_prepare_model):
+  /// each rank has the whole model on its device before it is sharded.
+  void fsdp2_of_quantized() {
+    passing(largest_weight() * element_, "weight to quantize");
+    passing(model_bytes(), "quantized model");
+    recorder_.empty_cache();
+    strategy_.initialise();
+  }
+
   void fsdp() {
     const bool holds_model = recorder_.is_rank_0() || !request_.fsdp.cpu_ram_efficient_loading;
     const TensorId model = holds_model ? host_model() : TensorId{};
@@ -191,10 +200,11 @@ class Loader {
   std::int64_t element_;  ///< bytes of one in the checkpoint
 };
 
-enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp, device_map };
+enum class LoadPath : std::uint8_t { replicas, zero12, zero3, fsdp, fsdp2_of_quantized, device_map };
 
-LoadPath path_of(StrategyKind kind) {
-  switch (kind) {
+LoadPath path_of(const Request& request) {
+  if (is_fsdp2(request.kind) && request.peft.quantizes()) return LoadPath::fsdp2_of_quantized;
+  switch (request.kind) {
     case StrategyKind::single:
     case StrategyKind::ddp:
       return LoadPath::replicas;
@@ -214,7 +224,7 @@ LoadPath path_of(StrategyKind kind) {
 
 void record_load(const StrategyContext& context, Strategy& strategy) {
   Loader loader(context, strategy);
-  switch (path_of(context.request.kind)) {
+  switch (path_of(context.request)) {
     case LoadPath::replicas:
       loader.replicas();
       break;
@@ -227,6 +237,9 @@ void record_load(const StrategyContext& context, Strategy& strategy) {
     case LoadPath::fsdp:
       loader.fsdp();
       break;
+    case LoadPath::fsdp2_of_quantized:
+      loader.fsdp2_of_quantized();
+      break;
     case LoadPath::device_map:
       loader.device_map();
       break;
@@ -235,7 +248,7 @@ void record_load(const StrategyContext& context, Strategy& strategy) {
 }
 
 std::string describe_load(const Request& request) {
-  switch (path_of(request.kind)) {
+  switch (path_of(request)) {
     case LoadPath::replicas:
     case LoadPath::zero12:
       if (request.peft.quantizes()) {
@@ -250,6 +263,9 @@ std::string describe_load(const Request& request) {
       return request.peft.quantizes()
                  ? "each weight moves onto its device in 16 bits and is quantized there; checkpoint files are mapped"
                  : "each tensor is read from its mapped file straight onto its device";
+    case LoadPath::fsdp2_of_quantized:
+      return "each rank quantizes the whole model on its device before FSDP2 shards it: accelerate does not take 4-bit "
+             "weights through the meta device";
     case LoadPath::fsdp:
       break;
   }
@@ -259,7 +275,7 @@ std::string describe_load(const Request& request) {
 }
 
 bool loads_on_rank_0(const Request& request) {
-  return path_of(request.kind) == LoadPath::fsdp && request.fsdp.cpu_ram_efficient_loading;
+  return path_of(request) == LoadPath::fsdp && request.fsdp.cpu_ram_efficient_loading;
 }
 
 }  // namespace shardsim

@@ -61,7 +61,9 @@ void parse_peft(const OptionTexts& texts, Request& request) {
   Peft& peft = request.peft;
   const OptionText* quantization = find(texts, "quantization");
   if (const OptionText* method = find(texts, "peft")) {
-    if (names_peft_config(method->value)) {
+    const std::vector<std::string> methods = names_of(peft_choices);
+    const bool is_method = std::find(methods.begin(), methods.end(), method->value) != methods.end();
+    if (!is_method && names_peft_config(method->value)) {
       request.peft_config = method->value;
       peft = read_peft_config(method->value, request.warnings);
       if (quantization != nullptr) peft.kind = with_quantized_base(peft.kind);

@@ -229,7 +229,7 @@ Request resolve_request(OptionTexts texts) {
   return request;
 }
 
-Request parse_request(const std::vector<std::string>& arguments) {
+OptionTexts read_options(const std::vector<std::string>& arguments) {
   OptionTexts texts = read_command_line(arguments);
   if (const auto config = texts.find("config"); config != texts.end()) {
     OptionTexts file = read_config_file(config->second.value);
@@ -238,7 +238,9 @@ Request parse_request(const std::vector<std::string>& arguments) {
     // merge() keeps what the command line already says.
     texts.merge(file);
   }
-  return resolve_request(texts);
+  return texts;
 }
+
+Request parse_request(const std::vector<std::string>& arguments) { return resolve_request(read_options(arguments)); }
 
 }  // namespace shardsim

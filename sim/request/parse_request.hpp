@@ -13,6 +13,9 @@ namespace shardsim {
 /// Throws InputError for whatever is wrong.
 Request parse_request(const std::vector<std::string>& arguments);
 
+/// The same arguments, not yet resolved.
+OptionTexts read_options(const std::vector<std::string>& arguments);
+
 /// Gives every option its value: what `texts` say, else what the --deepspeed or --accelerate file says, which is read
 /// here. Throws InputError for a value that is malformed, unknown or not simulated yet, and
 /// when the topology or the strategy is missing.

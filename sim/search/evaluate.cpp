@@ -38,15 +38,20 @@ Scenario Evaluator::scenario(const Request& request) {
   return {topology->second, architecture->second};
 }
 
+Scenario Evaluator::scenario(const OptionTexts& texts) { return scenario(resolve_request(texts)); }
+
 Report Evaluator::report(const OptionTexts& texts) {
   const Request request = resolve_request(texts);
   return simulate(request, scenario(request));
 }
 
-PointResult Evaluator::evaluate(const OptionTexts& texts) {
+PointResult Evaluator::evaluate(const OptionTexts& texts, const std::function<void(Topology&)>& alter) {
   PointResult result;
   try {
-    result.figures = key_figures(report(texts));
+    const Request request = resolve_request(texts);
+    Scenario named = scenario(request);
+    if (alter) alter(named.topology);
+    result.figures = key_figures(simulate(request, std::move(named)));
     result.status = result.figures.fits ? PointStatus::fits : PointStatus::does_not_fit;
   } catch (const InputError& error) {
     result.status = PointStatus::refused;

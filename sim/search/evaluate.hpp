@@ -1,6 +1,7 @@
 // One point of a search: its options resolved, simulated, and boiled down.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,10 +33,12 @@ class Evaluator {
  public:
   explicit Evaluator(DataFolders data) : data_(std::move(data)) {}
 
-  /// Never throws because of the point.
-  PointResult evaluate(const OptionTexts& texts);
+  /// Never throws because of the point. `alter` may change the machine before it is simulated.
+  PointResult evaluate(const OptionTexts& texts, const std::function<void(Topology&)>& alter = {});
   /// Throws what simulate() throws.
   Report report(const OptionTexts& texts);
+  /// What the options' names stand for.
+  Scenario scenario(const OptionTexts& texts);
   /// Throws InputError if the options name something that nobody knows; other faults are the point's own.
   void check_names(const OptionTexts& texts);
 

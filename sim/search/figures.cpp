@@ -32,8 +32,11 @@ Figures key_figures(const Report& report) {
     figures.peak_used_bytes = device.peak_used_bytes;
     figures.capacity_bytes = device.capacity_bytes;
   }
-  for (const HostReport& host : report.hosts)
-    figures.host_peak_bytes = std::max(figures.host_peak_bytes, host.peak_bytes);
+  for (const HostReport& host : report.hosts) {
+    if (host.peak_bytes < figures.host_peak_bytes) continue;
+    figures.host_peak_bytes = host.peak_bytes;
+    figures.host_capacity_bytes = host.capacity_bytes;
+  }
   const StepReport& step = report.step;
   figures.step_time_s = step.time_s;
   figures.tokens_per_s = step.tokens_per_s;
@@ -42,6 +45,10 @@ Figures key_figures(const Report& report) {
   if (step.tokens_per_s > 0) {
     if (report.request.price) figures.usd_per_million_tokens = *report.request.price / 3600 * 1e6 / step.tokens_per_s;
     figures.joules_per_token = report.power_watts / step.tokens_per_s;
+  }
+  if (report.run) {
+    figures.run_hours = report.run->hours;
+    figures.run_energy_kWh = report.run->energy_kWh;
   }
   figures.bottleneck = report.bottleneck.resource;
   return figures;
@@ -56,12 +63,15 @@ std::vector<NamedFigure> named_figures(const Figures& figures) {
           bytes("peak_used_bytes", figures.peak_used_bytes),
           bytes("capacity_bytes", figures.capacity_bytes),
           bytes("host_peak_bytes", figures.host_peak_bytes),
+          bytes("host_capacity_bytes", figures.host_capacity_bytes),
           {"step_time_s", figures.step_time_s},
           {"tokens_per_s", figures.tokens_per_s},
           {"tokens_per_s_per_gpu", figures.tokens_per_s_per_gpu},
           {"mfu", figures.mfu},
           {"usd_per_million_tokens", figures.usd_per_million_tokens},
-          {"joules_per_token", figures.joules_per_token}};
+          {"joules_per_token", figures.joules_per_token},
+          {"run_hours", figures.run_hours},
+          {"run_energy_kWh", figures.run_energy_kWh}};
 }
 
 std::span<const Objective> objectives() { return all_objectives; }

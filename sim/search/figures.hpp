@@ -16,10 +16,11 @@ namespace shardsim {
 struct Figures {
   bool fits = false;
   std::int64_t peak_allocated_bytes = 0, peak_reserved_bytes = 0, peak_used_bytes = 0, capacity_bytes = 0;
-  std::int64_t host_peak_bytes = 0;
+  std::int64_t host_peak_bytes = 0, host_capacity_bytes = 0;
   double step_time_s = 0, tokens_per_s = 0, tokens_per_s_per_gpu = 0, mfu = 0;
   std::optional<double> usd_per_million_tokens;  ///< absent: nobody knows the price
   double joules_per_token = 0;
+  std::optional<double> run_hours, run_energy_kWh;  ///< absent: the request says no length
   std::string bottleneck;
 };
 Figures key_figures(const Report& report);

@@ -31,6 +31,7 @@ struct Machine {
   std::string name;
   std::string where;
   double price_per_hour_usd = 0;
+  std::string price_source;
   double host_power_watts = 0;
   std::vector<Part> parts;
   std::vector<Wire> wires;

@@ -81,6 +81,7 @@ class Topology {
   std::vector<Link> links;
   std::vector<std::string> assumptions;  ///< what was completed from the catalogue, one sentence each
   double price_per_hour_usd = 0;         ///< whole machine, 0 = unknown
+  std::string price_source;
   double host_power_watts = 0;
 
   /// Links crossed between a device and the DRAM of its own NUMA node, the `memory` link included.

@@ -14,14 +14,15 @@ namespace {
 constexpr std::array table = {
     Verb{"simulate", "one training step: does it fit, and how long does it take (the default verb)", run_simulate,
          simulate_help},
+    Verb{"advise", "the least costly change that makes it fit, or that makes it faster or cheaper", run_advise,
+         advise_help},
+    Verb{"plan", "which machines to buy or rent for a job: time, money, energy", run_plan, plan_help},
     Verb{"sweep", "many simulations, over threads and MPI ranks", run_sweep_verb, sweep_help},
     Verb{"list", "the models, devices, systems, strategies and other names that options take", run_list, list_help},
     Verb{"validate", "predictions against measured runs: the error, row by row", run_validate, validate_help},
     Verb{"help", "this text, or that of a verb", run_help, general_help},
     Verb{"version", "the version", run_version, general_help},
     Verb{"explain", "the arithmetic behind each number"},
-    Verb{"advise", "the least costly change that makes it fit"},
-    Verb{"plan", "which machines to buy or rent"},
     Verb{"calibrate", "fit the efficiencies to measured runs"},
 };
 

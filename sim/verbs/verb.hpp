@@ -33,6 +33,10 @@ ExitStatus run_command_line(const std::filesystem::path& program, const std::vec
 
 ExitStatus run_simulate(const Command& command);
 std::string simulate_help();
+ExitStatus run_advise(const Command& command);
+std::string advise_help();
+ExitStatus run_plan(const Command& command);
+std::string plan_help();
 ExitStatus run_sweep_verb(const Command& command);
 std::string sweep_help();
 ExitStatus run_list(const Command& command);

@@ -132,8 +132,9 @@ TEST_CASE("adapters leave nothing behind from step to step, checkpointed or not"
         for (const std::string precision : {"bf16-mixed", "bf16", "amp-bf16"}) {
           if (peft == "qlora" && precision == "amp-bf16") continue;
           INFO(strategy << " " << peft << " " << checkpointing << " " << precision);
-          CHECK(left_behind(strategy, peft, {"--lora-targets", "all-linear", "--checkpointing", checkpointing,
-                                             "--precision", precision}) == 0);
+          CHECK(left_behind(
+                    strategy, peft,
+                    {"--lora-targets", "all-linear", "--checkpointing", checkpointing, "--precision", precision}) == 0);
         }
       }
     }
@@ -173,9 +174,11 @@ TEST_CASE("65B under QLoRA fits one card of 48 GB") {
 
 TEST_CASE("a quantized base is whole on every rank but under FSDP") {
   const auto weights = [](const std::string& strategy) {
-    const Report report = simulated("4xA100", strategy,
-                                    {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "256", "--kbit-upcast",
-                                     strategy == "ddp" ? "on" : "off", "--checkpointing", "full"});
+    const Report report =
+        simulated("4xA100", strategy,
+                  {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "4096", "--micro-batch", "4",
+                   "--kbit-upcast", strategy == "ddp" ? "on" : "off", "--checkpointing", "full"});
+    REQUIRE_THAT(report.devices.front().peak_at, !Catch::Contains("load"));
     for (const auto& [category, bytes] : report.devices.front().at_peak) {
       if (category == Category::weights) return static_cast<double>(bytes);
     }
@@ -187,6 +190,37 @@ TEST_CASE("a quantized base is whole on every rank but under FSDP") {
   CHECK(weights("zero3") == Approx(quantized + 2 * head_and_embedding / 4).epsilon(0.01));
   CHECK(weights("fsdp") ==
         Approx(quantized / 4 + 6'979'321'856 * 0.015869 * 3 / 4 + 2 * head_and_embedding / 4).epsilon(0.02));
+}
+
+TEST_CASE("FSDP shards a base of bitsandbytes' 4-bit weights, and leaves GPTQ's buffers whole") {
+  const auto states_of = [](const std::string& strategy, const std::string& quantization) {
+    const Report report = simulated("4xA100", strategy,
+                                    {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "4096", "--micro-batch",
+                                     "4", "--quantization", quantization, "--checkpointing", "full"});
+    REQUIRE_THAT(report.devices.front().peak_at, !Catch::Contains("load"));
+    for (const auto& [category, bytes] : report.devices.front().at_peak) {
+      if (category == Category::weights) return static_cast<double>(bytes);
+    }
+    return 0.0;
+  };
+  for (const std::string strategy : {"fsdp", "fsdp1"}) {
+    INFO(strategy);
+    constexpr double base = 6'979'321'856, head_and_embedding = 2 * 128256.0 * 4096;
+    CHECK(states_of(strategy, "nf4") == Approx(base * (0.5 / 4 + 0.0625) + 2 * head_and_embedding / 4).epsilon(0.02));
+    CHECK(states_of(strategy, "gptq4") > base / 2);
+  }
+}
+
+TEST_CASE("a 4-bit base is whole on each device before FSDP2 shards it, and never under FSDP1") {
+  const auto load_peak = [](const std::string& strategy) {
+    const Report report =
+        simulated("4xA100", strategy, {"--model", "llama-3-8b", "--peft", "qlora", "--seq-len", "256"});
+    return static_cast<double>(report.devices.back().phases.front().peak_allocated_bytes);
+  };
+  constexpr double quantized = 6'979'321'856 * 0.515869, head_and_embedding = 2 * 2 * 128256.0 * 4096;
+  CHECK(load_peak("fsdp") == Approx(quantized + head_and_embedding).epsilon(0.02));
+  // FSDP1 shards layer by layer; its root unit, embedding and head, passes beside a flat copy of itself.
+  CHECK(load_peak("fsdp1") < 0.8 * load_peak("fsdp"));
 }
 
 TEST_CASE("saving the adapter writes what is trained and nothing else") {
@@ -210,5 +244,6 @@ TEST_CASE("what a runtime does not do with adapters is refused for its own reaso
   refused("zero2", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
   refused("fsdp", {"--peft", "qlora", "--kbit-upcast", "on"}, "the upcast is undone");
   refused("fsdp1", {"--peft", "qlora", "--quantization", "int8"}, "flatten integer tensors");
+  refused("fsdp", {"--peft", "qlora", "--quantization", "int8"}, "lose their scales");
   CHECK_THROWS_WITH(simulated("dgx-a100", "zero3-nvme", {"--peft", "qlora"}), Catch::Contains("swap buffers"));
 }

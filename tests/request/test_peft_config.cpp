@@ -1,4 +1,7 @@
 // Does PEFT's adapter_config.json come through, with PEFT's defaults, and is what it cannot mean here said by name?
+#include <filesystem>
+#include <fstream>
+
 #include "catch.hpp"
 #include "request/contains.hpp"
 #include "request/refusal.hpp"
@@ -94,6 +97,25 @@ TEST_CASE("what PEFT refuses or what cannot be simulated is refused with its key
                read_peft_config("no/such/adapter_config.json", none);
              }),
              Contains("cannot read"));
+}
+
+TEST_CASE("a folder that is named like a method does not hide the method") {
+  const std::filesystem::path here = std::filesystem::current_path();
+  const std::filesystem::path there = std::filesystem::temp_directory_path() / "shardsim_peft_folder";
+  std::filesystem::create_directories(there / "lora");
+  std::filesystem::create_directories(there / "mine");
+  for (const char* folder : {"lora", "mine"}) {
+    std::ofstream(there / folder / "adapter_config.json") << R"({"peft_type": "LORA", "r": 4})";
+  }
+  std::filesystem::current_path(there);
+  const auto rank = [](const std::string& peft) {
+    return parse_request({"--topology", "1xA100", "--strategy", "single", "--peft", peft}).peft.rank;
+  };
+  const std::int64_t method = rank("lora"), folder = rank("mine");
+  std::filesystem::current_path(here);
+  std::filesystem::remove_all(there);
+  CHECK(method == 16);
+  CHECK(folder == 4);
 }
 
 TEST_CASE("--peft takes the file, and what the command line says beats it") {

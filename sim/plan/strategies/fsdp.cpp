@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/cost/host_time.hpp"
+#include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
@@ -16,6 +17,17 @@ Fsdp::Fsdp(const StrategyContext& context)
       compute_(gradient_type(context.request.precision)),
       reduce_(*context.request.reduce_dtype),
       offload_(context.request.offload.any()) {}
+
+void Fsdp::allocate_replicated() {
+  for (const Parameter& parameter : architecture_.parameters) {
+    if (!parameter.quantization) continue;
+    if (is_sharded(parameter)) {
+      recorder_.allocate(Category::weights, parameter.quantized().statistics, "quantization statistics");
+    } else {
+      allocate_weight(recorder_, parameter, compute_);
+    }
+  }
+}
 
 void Fsdp::make_optimizers(const StrategyContext& context, std::vector<OptimizedTensor> shards) {
   for (const OptimizedTensor& shard : shards) optimized_elements_ += shard.numel();

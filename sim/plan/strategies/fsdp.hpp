@@ -22,6 +22,8 @@ class Fsdp : public Strategy {
  protected:
   explicit Fsdp(const StrategyContext& context);
 
+  /// What each rank holds whole: the scales of quantized weights, which hang on them as plain tensors.
+  void allocate_replicated();
   /// In host memory where states are offloaded.
   void make_optimizers(const StrategyContext& context, std::vector<OptimizedTensor> shards);
   /// Clips the gradients, but on the device alone, and updates.

@@ -54,11 +54,7 @@ class Fsdp1 : public Fsdp {
         recorder_.allocate(Category::weights, bytes, "flat shard");
       }
     }
-    // Scales hang on the parameters as plain tensors: every rank keeps all of them.
-    for (const Parameter& parameter : architecture_.parameters) {
-      if (!parameter.quantization) continue;
-      recorder_.allocate(Category::weights, parameter.quantized().statistics, "quantization statistics");
-    }
+    allocate_replicated();
   }
 
   void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {

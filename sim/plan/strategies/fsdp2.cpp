@@ -51,13 +51,9 @@ class Fsdp2 : public Fsdp {
         } else {
           recorder_.allocate(Category::weights, bytes, "sharded weight");
         }
-        // The scales hang on the parameter as plain tensors: every rank keeps all of them.
-        const Parameter& whole = architecture_.parameter(parameter.id);
-        if (whole.quantization) {
-          recorder_.allocate(Category::weights, whole.quantized().statistics, "quantization statistics");
-        }
       }
     }
+    allocate_replicated();
   }
 
   void begin_forward(std::int64_t /*micro_step*/, bool /*boundary*/) override {
