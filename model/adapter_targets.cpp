@@ -16,7 +16,7 @@ bool is_head(const Module& module) { return module.parent == ModuleId(0) && modu
 
 bool is_inner_linear(const Module& module) {
   return module.kind == ModuleKind::linear && !is_head(module) &&
-         (module.class_name == "Linear" || module.class_name == "Conv1D");
+         (module.class_name == "Linear" || module.class_name == "FalconLinear" || module.class_name == "Conv1D");
 }
 
 bool names(std::string_view target, std::string_view module) {

@@ -75,6 +75,19 @@ std::int64_t Architecture::trainable_count() const {
   for (const Parameter& parameter : parameters) count += parameter.trainable ? parameter.numel : 0;
   return count;
 }
+std::int64_t Architecture::buffer_bytes() const {
+  constexpr std::int64_t f32 = 4;
+  std::int64_t bytes = 0;
+  for (const Module& module : modules) {
+    if (module.kind == ModuleKind::rotary) bytes += dims.rotary_dim / 2 * f32;
+  }
+  if (dims.family == Family::gpt2) bytes += dims.layers * dims.max_positions * dims.max_positions;
+  if (dims.family == Family::deepseek_v3 && dims.experts) {
+    bytes += std::count(dims.layer_is_moe.begin(), dims.layer_is_moe.end(), true) * dims.experts->count * f32;
+  }
+  return bytes;
+}
+
 bool Architecture::adapted() const {
   return std::any_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return !p.trainable; });
 }
@@ -100,7 +113,8 @@ Architecture read_architecture(const fs::path& config, std::string_view name) {
   std::error_code ignored;
   const fs::path file = fs::is_directory(config, ignored) ? config / "config.json" : config;
   const Config read = Config::read(file);
-  Architecture architecture = build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
+  Architecture architecture =
+      build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
   architecture.stored = read_quantization(read);
   return architecture;
 }

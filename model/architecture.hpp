@@ -168,6 +168,9 @@ class Architecture {
   std::int64_t parameter_count() const;
   /// Elements of those that are trained.
   std::int64_t trainable_count() const;
+  /// What transformers registers as buffers, which every rank holds whole: rotary frequencies in fp32, gpt2's causal mask
+  /// of every layer (a byte for each pair of positions), the corrections of deepseek_v3's routers.
+  std::int64_t buffer_bytes() const;
   /// True where the base is frozen and something small is trained.
   bool adapted() const;
   /// Elements that a token uses: routed experts count per_token / count.

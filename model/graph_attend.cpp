@@ -19,7 +19,7 @@ std::int64_t window_of(const Dimensions& d, std::int64_t layer) {
 /// diagonal, and what lies before the window.
 double attended_pairs(const Dimensions& d, AttentionPath path, std::int64_t seq, std::int64_t layer) {
   const double s = real(seq);
-  if (path == AttentionPath::masked) return s * s;
+  if (path != AttentionPath::flash) return s * s;
   const std::int64_t window = window_of(d, layer);
   if (window == 0 || window >= seq) return s * s / 2;
   return real(window) * s - real(window) * real(window) / 2;
@@ -80,6 +80,9 @@ Tensor rotate_in_place(GraphBuilder& b, const Tensor& states) {
   op.passes_gradient = true;
   return turned;
 }
+
+/// Query heads that share one head of keys and values when attention begins.
+std::int64_t query_group(const Dimensions& d) { return d.latent || falcon_repeats_heads(d) ? 1 : d.heads / d.kv_heads; }
 
 Tensor repeat_heads(GraphBuilder& b, const Tensor& states, std::int64_t times) {
   if (times == 1) return states;
@@ -157,8 +160,11 @@ Tensor flash_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
   const Tensor values = pads ? b.elementwise("pad", {v}, k.numel, v.type) : v;
   const Tensor result = fused_attention(b, q, k, values, std::nullopt, layer);
   b.drop_unless(values, v);
-  // The output lies in memory as q does. Where that is not token by token, the output projection needs a copy.
-  if (!pads && !b.dims().latent && !rotation_concatenates(b)) return result;
+  // The output lies in memory as q does. Where that is not token by token, the output projection needs a copy. SDPA's
+  // fp32 kernel writes token by token.
+  const bool as_queries = b.options().attention == AttentionKind::flash || result.type != DType::f32;
+  const bool moves_heads = as_queries && (b.dims().latent || rotation_concatenates(b));
+  if (!pads && !moves_heads) return result;
   const Tensor output = b.elementwise("contiguous", {result}, b.tokens() * shape.heads * shape.value_dim, result.type);
   b.drop(result);
   return output;
@@ -167,7 +173,7 @@ Tensor flash_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
 /// SDPA turns the boolean mask into an additive one anew in every layer, and autograd keeps that.
 Tensor masked_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                         std::int64_t layer) {
-  const std::int64_t group = b.dims().latent ? 1 : b.dims().heads / b.dims().kv_heads;
+  const std::int64_t group = query_group(b.dims());
   const Tensor keys = repeat_heads(b, k, group), values = repeat_heads(b, v, group);
   const Tensor bias = b.elementwise("mask_bias", {mask}, mask.numel, b.compute());
   const Tensor output = fused_attention(b, q, keys, values, bias, layer);
@@ -206,11 +212,21 @@ Tensor fused_softmax(GraphBuilder& b, const Tensor& scores) {
   return soft;
 }
 
+/// gpt2 divides by a tensor of one element, which autograd keeps; the others by a number.
+Tensor scale_scores(GraphBuilder& b, const Tensor& raw) {
+  if (b.dims().family != Family::gpt2) return b.elementwise("scale", {raw}, raw.numel, raw.type);
+  const Tensor divisor = b.make(1, raw.type, false);
+  b.run("divisor", {}, {divisor});
+  const Tensor scaled = b.elementwise("scale", {raw, divisor}, raw.numel, raw.type, {divisor});
+  b.drop(divisor);
+  return scaled;
+}
+
 /// The softmax of scores, scaled, capped and masked.
 Tensor softmax_of(GraphBuilder& b, const Tensor& raw, const Tensor& mask, DType type) {
   const Dimensions& d = b.dims();
   if (b.options().implementation == Implementation::megatron && d.attention_softcap == 0) return fused_softmax(b, raw);
-  Tensor scores = b.elementwise("scale", {raw}, raw.numel, raw.type);
+  Tensor scores = scale_scores(b, raw);
   b.drop(raw);
   if (d.attention_softcap > 0) scores = soft_cap(b, scores);
   const Tensor masked = b.add("mask", scores, mask);
@@ -220,14 +236,20 @@ Tensor softmax_of(GraphBuilder& b, const Tensor& raw, const Tensor& mask, DType 
   return soft;
 }
 
+/// Keys or values of every query head, batch and heads folded into one dimension for matmul(). Falcon's one head is
+/// broadcast, which takes a copy only where there are several sequences.
+Tensor heads_for_matmul(GraphBuilder& b, const Tensor& states) {
+  const std::int64_t group = query_group(b.dims());
+  const bool broadcasts = b.dims().family == Family::falcon && b.options().micro_batch == 1;
+  return group > 1 && !broadcasts ? repeat_heads(b, states, group) : fold_heads(b, states);
+}
+
 Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
   const Dimensions& d = b.dims();
   const Shape shape = shape_of(b);
-  const std::int64_t group = d.latent ? 1 : d.heads / d.kv_heads;
   const std::int64_t batch = shape.batch * shape.heads;
   const Tensor queries = fold_heads(b, q);
-  const Tensor keys = group > 1 ? repeat_heads(b, k, group) : fold_heads(b, k);
-  const Tensor values = group > 1 ? repeat_heads(b, v, group) : fold_heads(b, v);
+  const Tensor keys = heads_for_matmul(b, k), values = heads_for_matmul(b, v);
   const Tensor raw = b.matmul("scores", queries, keys, shape.seq, shape.seq, shape.head_dim, batch);
   b.drop_unless(queries, q);
   const Tensor soft = softmax_of(b, raw, mask, q.type);
@@ -239,6 +261,55 @@ Branch eager_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const 
   b.drop_unless(keys, k);
   b.drop_unless(values, v);
   return {output, weights};
+}
+
+/// aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_product_attention_math: in fp32; queries and keys are
+/// scaled by the root of the scale each, and the mask is added in place.
+Tensor math_attention(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v) {
+  const Shape shape = shape_of(b);
+  const std::int64_t batch = shape.batch * shape.heads;
+  const bool broadcasts = b.dims().family == Family::falcon;
+  const auto widened = [&](const Tensor& states) {
+    const Tensor wide = b.cast(states, DType::f32);
+    if (broadcasts || states == q) return wide;
+    const Tensor repeated = repeat_heads(b, wide, query_group(b.dims()));
+    b.drop_unless(wide, states);
+    return repeated;
+  };
+  const auto scaled = [&](const Tensor& states) {
+    const Tensor wide = widened(states);
+    const Tensor result = b.elementwise("scale", {wide}, wide.numel, wide.type);
+    b.drop_unless(wide, states);
+    return result;
+  };
+  const Tensor scaled_q = scaled(q), scaled_k = scaled(k), wide_v = widened(v);
+  const Tensor queries = fold_heads(b, scaled_q);
+  const Tensor keys = broadcasts ? heads_for_matmul(b, scaled_k) : scaled_k;
+  const Tensor values = broadcasts ? heads_for_matmul(b, wide_v) : wide_v;
+  const Tensor scores = b.matmul("scores", queries, keys, shape.seq, shape.seq, shape.head_dim, batch);
+  b.last().scratch = shape.seq * shape.seq * (2 + size_of(DType::f32));  // the causal mask: bool, its triangle, fp32
+  b.drop_unless(queries, scaled_q);
+  b.drop_unless(keys, scaled_k);
+  b.drop(scaled_q);
+  b.drop(scaled_k);
+  const Tensor weights = b.saving_result("softmax", scores, scores.type);
+  b.drop(scores);
+  const Tensor context = b.matmul("context", weights, values, shape.seq, shape.value_dim, shape.seq, batch);
+  b.drop(weights);
+  b.drop_unless(values, wide_v);
+  b.drop_unless(wide_v, v);
+  const Tensor narrow = b.cast(context, q.type);
+  b.drop_unless(context, narrow);
+  const Tensor output = b.elementwise("contiguous", {narrow}, narrow.numel, narrow.type);
+  b.drop(narrow);
+  return output;
+}
+
+/// Flash takes 16 bits only, and the efficient kernel no grouped queries; falcon does not tell SDPA that it groups.
+bool falls_to_math(const Dimensions& d, const GraphOptions& options) {
+  const bool autocasts = options.precision == Precision::amp_bf16 || options.autocast;
+  const bool wide = options.precision == Precision::fp32 && !autocasts;
+  return query_group(d) > 1 && (wide || d.family == Family::falcon);
 }
 
 }  // namespace
@@ -254,7 +325,8 @@ AttentionPath attention_path(const Dimensions& d, const GraphOptions& options, s
   }
   const std::int64_t window = window_of(d, layer);
   const bool needs_mask = d.alibi || (window > 0 && window < options.seq_len);
-  return needs_mask ? AttentionPath::masked : AttentionPath::flash;
+  if (needs_mask) return AttentionPath::masked;
+  return falls_to_math(d, options) ? AttentionPath::math : AttentionPath::flash;
 }
 
 Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables) {
@@ -280,6 +352,8 @@ Branch attend(GraphBuilder& b, const Tensor& q, const Tensor& k, const Tensor& v
       return {flash_attention(b, q, k, v, layer), std::nullopt};
     case AttentionPath::masked:
       return {masked_attention(b, q, k, v, *tables.mask, layer), std::nullopt};
+    case AttentionPath::math:
+      return {math_attention(b, q, k, v), std::nullopt};
     case AttentionPath::eager:
       break;
   }

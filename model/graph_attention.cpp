@@ -28,11 +28,37 @@ States project_apart(GraphBuilder& b, Children& children, const Tensor& x) {
   return {states[0], states[1], states[2]};
 }
 
+/// qkv[..., [-2], :] copies keys and values out, and autograd keeps the index. Falcon's new architecture repeats them
+/// for every query head at once, which the queries are copied beside.
+States index_falcon(GraphBuilder& b, const States& parts) {
+  const bool repeats = falcon_repeats_heads(b.dims());
+  const auto indexed = [&](const Tensor& part) {
+    const Tensor index = b.make(2, DType::f32, false);  // int64
+    b.run("index", {}, {index});
+    const Tensor copy = b.elementwise("index", {part, index}, part.numel, part.type, {index});
+    b.drop(index);
+    b.drop(part);
+    if (!repeats) return copy;
+    const Tensor repeated = b.elementwise("repeat_kv", {copy}, parts.q.numel, copy.type);
+    b.drop(copy);
+    return repeated;
+  };
+  States states = parts;
+  states.k = indexed(parts.k);
+  states.v = indexed(parts.v);
+  if (repeats) {
+    states.q = b.elementwise("flatten", {parts.q}, parts.q.numel, parts.q.type);
+    b.drop(parts.q);
+  }
+  return states;
+}
+
 States project_together(GraphBuilder& b, Children& children, const Tensor& x) {
   const Dimensions& d = b.dims();
   const Tensor all = b.linear(children.need(ModuleKind::linear), x);
   const std::vector<Tensor> parts = b.split(all, {d.q(), d.kv(), d.kv()});
   b.drop(all);
+  if (d.family == Family::falcon && d.kv_heads < d.heads) return index_falcon(b, {parts[0], parts[1], parts[2]});
   return {parts[0], parts[1], parts[2]};
 }
 

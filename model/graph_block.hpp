@@ -17,6 +17,7 @@ struct SharedTables {
 enum class AttentionPath : std::uint8_t {
   flash,   ///< causal, no mask, grouped queries natively
   masked,  ///< SDPA's memory-efficient kernel under a mask; keys and values repeated for every query head
+  math,    ///< SDPA's composition of operators, where no fused kernel takes fp32 with grouped queries
   eager,   ///< two products with the scores in memory between them
 };
 AttentionPath attention_path(const Dimensions& dims, const GraphOptions& options, std::int64_t layer);
@@ -33,6 +34,10 @@ Branch attention(GraphBuilder& builder, ModuleId module, std::int64_t layer, con
 /// Attention over projected states: [batch, seq, heads, head_dim] each, already rotated.
 Branch attend(GraphBuilder& builder, const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t layer,
               const SharedTables& tables);
+/// Falcon's new architecture gives every query head keys and values of its own before it rotates them.
+inline bool falcon_repeats_heads(const Dimensions& dims) {
+  return dims.family == Family::falcon && dims.kv_heads > 1 && dims.kv_heads < dims.heads;
+}
 Tensor rotate(GraphBuilder& builder, const Tensor& states, const SharedTables& tables);
 
 /// The mlp whose modules are the next children; opt has them in the layer itself.

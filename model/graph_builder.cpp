@@ -234,10 +234,16 @@ Tensor GraphBuilder::matmul(std::string_view name, const Tensor& a, const Tensor
                             std::int64_t k, std::int64_t batch) {
   const Tensor left = lowered(a), right = lowered(b);
   const Tensor product = make(m * n * batch, left.type);
-  Operator& op = run(name, {left, right}, {product}, {left, right});
+  Operator& op = run(name, {left, right}, {product});
   op.forward.push_back(matmul_kernel(left.type, m, n, k, batch));
-  op.backward.push_back(matmul_kernel(left.type, m, k, n, batch));
-  op.backward.push_back(matmul_kernel(left.type, k, n, m, batch));
+  if (needs_gradient(left)) {
+    op.saved.push_back(right.storage);
+    op.backward.push_back(matmul_kernel(left.type, m, k, n, batch));
+  }
+  if (needs_gradient(right)) {
+    op.saved.push_back(left.storage);
+    op.backward.push_back(matmul_kernel(left.type, k, n, m, batch));
+  }
   drop_unless(left, a);
   drop_unless(right, b);
   return product;

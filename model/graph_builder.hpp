@@ -130,7 +130,7 @@ class GraphBuilder {
   /// One projection of all experts of a layer over evenly dispatched rows.
   Tensor grouped_linear(const std::vector<ModuleId>& experts, const Tensor& input);
   Tensor norm(ModuleId module, const Tensor& input);
-  /// Rows of the module's table for `rows` indices; absent indices are positions, which nobody keeps.
+  /// Rows of the module's table for `rows` indices; absent indices are those of a prompt, which nobody keeps.
   Tensor embedding(ModuleId module, const std::optional<Tensor>& indices, std::int64_t rows);
   /// The embedded tokens of each sequence behind its virtual ones.
   Tensor prepend_prompt(ModuleId prompt, const Tensor& embedded);
@@ -173,6 +173,7 @@ class GraphBuilder {
                     const std::vector<ParameterId>& parameters, std::int64_t groups);
   Tensor rms_norm(const std::vector<ParameterId>& weight, const Tensor& input, std::int64_t rows);
   Tensor scale_by_weight(const std::vector<ParameterId>& weight, const Tensor& normalized, const Tensor& input);
+  Tensor scale_by_weight_plus_one(const std::vector<ParameterId>& weight, const Tensor& normalized, DType type);
   Tensor fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows);
   Tensor gelu_new(const Tensor& input);
   bool computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const;

@@ -137,18 +137,24 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
 
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const Tensor wide = b.cast(logits, DType::f32);
-  const Tensor shifted = b.elementwise("shift_labels", {labels}, labels.numel, labels.type);
-  b.last().scratch = labels.bytes();  // the padded copy
+  // Labels are padded and cut; what is cut of one sequence is contiguous, and stays a view of the padded copy.
+  const std::int64_t padded = labels.numel + 2 * b.options().micro_batch;  // an int64 a sequence
+  const bool is_view = b.options().micro_batch == 1;
+  const Tensor shifted = b.elementwise("shift_labels", {labels}, is_view ? padded : labels.numel, labels.type);
+  if (!is_view) b.last().scratch = padded * size_of(labels.type);
   const Tensor log_probabilities = b.saving_result("log_softmax", wide, DType::f32);
   b.value(log_probabilities).is_logits = true;
   const Tensor loss = b.make(1, DType::f32);
-  Operator& nll = b.run("nll_loss", {log_probabilities, shifted}, {loss}, {log_probabilities, shifted});
+  const Tensor total_weight = b.make(1, DType::f32, false);
+  Operator& nll =
+      b.run("nll_loss", {log_probabilities, shifted}, {loss, total_weight}, {log_probabilities, shifted, total_weight});
   const double gathered = static_cast<double>(b.tokens() * (labels.numel / b.tokens() + 1) * size_of(DType::f32));
   nll.forward.push_back(memory_kernel(DType::f32, gathered));
   nll.backward.push_back(memory_kernel(DType::f32, static_cast<double>(log_probabilities.bytes())));  // zeros
   nll.backward.push_back(memory_kernel(DType::f32, gathered));
   b.drop(log_probabilities);
   b.drop(shifted);
+  b.drop(total_weight);
   b.drop_unless(wide, logits);
   return loss;
 }

@@ -204,8 +204,8 @@ Tensor GraphBuilder::rms_norm(const std::vector<ParameterId>& weight, const Tens
 
 Tensor GraphBuilder::scale_by_weight(const std::vector<ParameterId>& weight, const Tensor& normalized,
                                      const Tensor& input) {
-  const bool in_f32 = computes_norms_in_f32(dims().family);
-  const Tensor x = in_f32 ? normalized : cast(normalized, input.type);
+  if (computes_norms_in_f32(dims().family)) return scale_by_weight_plus_one(weight, normalized, input.type);
+  const Tensor x = cast(normalized, input.type);
   const bool trained = trains(weight);
   const Tensor scaled = make(x.numel, promoted(x.type, weight.empty() ? weights_ : type_of(weight.front())));
   Operator& op = trained ? run("weight", {x}, {scaled}, {x}, weight) : run("weight", {x}, {scaled});
@@ -217,8 +217,28 @@ Tensor GraphBuilder::scale_by_weight(const std::vector<ParameterId>& weight, con
     op.backward_scratch = scaled.bytes();
   }
   drop_unless(x, normalized);
-  if (!in_f32) return scaled;
-  const Tensor y = cast(scaled, input.type);
+  return scaled;
+}
+
+// gemma: (x * (1.0 + weight.float())).type_as(input)
+Tensor GraphBuilder::scale_by_weight_plus_one(const std::vector<ParameterId>& weight, const Tensor& x, DType type) {
+  const Tensor factor = make(numel_of(architecture_, weight), DType::f32);
+  Operator& plus_one = run("plus_one", {}, {factor}, {}, weight);
+  plus_one.forward.push_back(memory_kernel(DType::f32, real(2 * factor.bytes())));
+  const bool trained = trains(weight);
+  if (trained) plus_one.weight_backward.push_back(memory_kernel(DType::f32, real(2 * factor.bytes())));
+
+  const Tensor scaled = make(x.numel, DType::f32);
+  Operator& op = trained ? run("weight", {x, factor}, {scaled}, {x, factor}) : run("weight", {x}, {scaled}, {factor});
+  op.forward.push_back(memory_kernel(DType::f32, real(x.bytes() + scaled.bytes())));
+  op.backward.push_back(memory_kernel(DType::f32, real(x.bytes() + scaled.bytes())));
+  if (trained) {
+    op.backward.push_back(memory_kernel(DType::f32, real(x.bytes() + 2 * scaled.bytes())));  // product
+    op.backward.push_back(memory_kernel(DType::f32, real(scaled.bytes())));                  // its sum
+    op.backward_scratch = scaled.bytes();
+  }
+  drop(factor);
+  const Tensor y = cast(scaled, type);
   drop_unless(scaled, y);
   return y;
 }
@@ -233,11 +253,7 @@ Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices
     Operator& op =
         indices ? run(name, {*indices}, {result}, {*indices}, parameters) : run(name, {}, {result}, {}, parameters);
     op.forward.push_back(memory_kernel(type, real(2 * result.bytes())));
-    if (!trains(parameters)) {
-      // enable_input_require_grads: a hook on the token embedding
-      value(result).needs_gradient = indices && options_.input_requires_gradient;
-      return result;
-    }
+    if (!trains(parameters)) return result;
     // The gradient is dense: zero the table, sort the indices, add the rows.
     const std::int64_t table = numel_of(architecture_, parameters) * size_of(type);
     op.weight_backward.push_back(memory_kernel(type, real(table)));

@@ -52,7 +52,7 @@ void make_mask(GraphBuilder& b, SharedTables& tables) {
   bool any = false, eager = false;
   for (std::int64_t layer = 0; layer < b.dims().layers; ++layer) {
     const AttentionPath path = attention_path(b.dims(), b.options(), layer);
-    any = any || path != AttentionPath::flash;
+    any = any || path == AttentionPath::masked || path == AttentionPath::eager;
     eager = eager || path == AttentionPath::eager;
   }
   if (!any) return;
@@ -76,14 +76,21 @@ struct Embedded {
 Embedded embed(GraphBuilder& b, Children& children, const Tensor& ids) {
   const Dimensions& d = b.dims();
   Tensor tokens = b.embedding(children.need(ModuleKind::embedding), ids, b.real_tokens());
+  if (b.options().input_requires_gradient) b.value(tokens).needs_gradient = true;  // a hook on the token embedding
   if (const ModuleId prompt = prompt_module(b.architecture()); prompt.valid()) {
     tokens = replace(b, tokens, b.prepend_prompt(prompt, tokens));
   }
   Embedded result{{}, tokens};
   std::optional<Tensor> positions;
   if (children.next_is(ModuleKind::embedding)) {
-    positions = b.embedding(children.need(ModuleKind::embedding), std::nullopt, b.options().seq_len);
+    // opt counts positions by the attention mask, each sequence on its own; gpt2's serve all sequences.
+    const std::int64_t rows = d.family == Family::opt ? b.tokens() : b.options().seq_len;
+    const Tensor indices = b.make(2 * rows, DType::f32, false);  // int64
+    b.run("positions", {}, {indices})
+        .forward.push_back(memory_kernel(DType::f32, static_cast<double>(indices.bytes())));
+    positions = b.embedding(children.need(ModuleKind::embedding), indices, rows);
     result.named.push_back(*positions);
+    result.named.push_back(indices);
   }
   if (children.next_is(ModuleKind::linear)) {
     result.states = replace(b, tokens, b.linear(children.need(ModuleKind::linear), tokens));
@@ -111,6 +118,11 @@ Tensor run_decoder(GraphBuilder& b, ModuleId module, const Tensor& ids) {
     SharedTables tables;
     make_mask(b, tables);
     while (children.next_is(ModuleKind::rotary)) make_rotary_tables(b, children.take(ModuleKind::rotary), tables);
+    // transformers counts positions once for all layers; gpt2 and opt have embedded them.
+    const bool counts_positions =
+        !b.dims().learned_positions && b.options().implementation != Implementation::torchtitan;
+    const Tensor positions = b.make(counts_positions ? 2 * b.options().seq_len : 0, DType::f32, false);  // int64
+    b.run("positions", {}, {positions});
     Tensor x = embedded.states;
     const auto advance = [&](const Tensor& next) {
       const bool keeps_name = std::find(embedded.named.begin(), embedded.named.end(), x) != embedded.named.end();
@@ -125,6 +137,7 @@ Tensor run_decoder(GraphBuilder& b, ModuleId module, const Tensor& ids) {
     for (const Tensor& named : embedded.named) {
       if (!(named == x)) b.drop(named);
     }
+    b.drop(positions);
     for (const std::optional<Tensor>& table : {tables.cos, tables.sin, tables.mask}) {
       if (table) b.drop(*table);
     }

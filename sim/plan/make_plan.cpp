@@ -113,6 +113,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     // cuBLAS keeps one workspace for the forward thread and one for autograd's.
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
     recorder.allocate(Category::workspace, recorder.device().spec.cublas_workspace.value(), "cublas workspace");
+    recorder.allocate(Category::buffers, architecture.buffer_bytes(), "model buffers");
     record_load(context, *strategy);
     Autograd autograd(architecture, graph, recomputation, gradient_type(request.precision), recorder, *strategy);
     for (std::uint16_t step = 0; step < simulated_steps; ++step) {

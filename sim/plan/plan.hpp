@@ -32,7 +32,7 @@ enum class Category : std::uint8_t {
   activations,  ///< saved for backward, or passing through
   logits,       ///< the head's output, its casts and their gradients
   gathered,     ///< full parameters gathered from shards, while they are used
-  buffers,      ///< communication buckets, all-gather and reduce-scatter buffers, staging
+  buffers,      ///< the model's own, communication buckets, all-gather and reduce-scatter buffers, staging
   workspace,    ///< cuBLAS, kernels' scratch, temporaries of the optimizer step
 };
 inline constexpr std::size_t category_count = 9;

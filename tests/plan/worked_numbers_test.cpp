@@ -35,8 +35,9 @@ class Seen {
   }
   /// Live at the end, on the device or on the host.
   double resident(bool host) const {
-    return static_cast<double>(last_.total(
-        [&](std::string_view label) { return label.starts_with("host ") == host && label != "cublas workspace"; }));
+    return static_cast<double>(last_.total([&](std::string_view label) {
+      return label.starts_with("host ") == host && label != "cublas workspace" && label != "model buffers";
+    }));
   }
   /// Bytes that this rank's tasks of a kind move in the steady step; labels beginning with `label` only.
   double moved(TaskKind kind, std::string_view label = "") const {
