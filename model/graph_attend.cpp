@@ -115,6 +115,7 @@ Kernel attention_kernel(const GraphBuilder& b, AttentionPath path, std::int64_t 
   kernel.head_dim = shape.head_dim;
   kernel.batch = shape.batch;
   kernel.backward = backward;
+  kernel.first_generation = b.dims().family == Family::mpt;
   const double pairs = attended_pairs(b.dims(), path, shape.seq, layer) * real(shape.batch * shape.heads);
   const double forward = 2 * pairs * real(shape.head_dim + shape.value_dim);
   kernel.flops = backward ? 2.5 * forward : forward;  // five products instead of two

@@ -159,6 +159,22 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
   return loss;
 }
 
+// The logits are read twice in forward, and once in backward, where their gradient is written over them.
+Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
+  const bool shifts = is_transformers(b.options().implementation);
+  const Tensor rows = shifts ? b.elementwise("shift_logits", {logits}, logits.numel, logits.type) : logits;
+  b.value(rows).is_logits = true;
+  const Tensor row_sums = b.make(b.tokens(), DType::f32, false);
+  const Tensor loss = b.make(1, DType::f32);
+  Operator& op = b.run("cross_entropy", {rows, labels}, {loss, row_sums}, {rows, labels, row_sums});
+  op.forward.push_back(memory_kernel(rows.type, real(2 * rows.bytes())));
+  op.backward.push_back(memory_kernel(rows.type, real(2 * rows.bytes())));
+  b.gradient_in_place(rows);
+  b.drop(row_sums);
+  b.drop_unless(rows, logits);
+  return loss;
+}
+
 // The chunks of one sequence are views of it; those of several sequences are copied together. Under autocast the
 // weight's 16-bit copy is made once. The weight's gradients are summed in their own type and handed over once, as later
 // versions do, which synchronise after the last chunk; earlier ones reduced them after every chunk.

@@ -18,6 +18,10 @@ using OperatorId = Id<struct OperatorTag>;
 enum class AttentionKind : std::uint8_t { flash, sdpa, eager };
 enum class LossKind : std::uint8_t { eager, plain, chunked, fused };
 enum class Implementation : std::uint8_t { hf, torchtitan, liger, megatron };
+/// transformers' modules, some of them patched or not: the loss is computed in the model's forward().
+constexpr bool is_transformers(Implementation implementation) {
+  return implementation == Implementation::hf || implementation == Implementation::liger;
+}
 
 /// What decides the graph besides the architecture.
 struct GraphOptions {
@@ -29,6 +33,7 @@ struct GraphOptions {
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
   bool autocast = false;                ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool converts_outputs = false;        ///< the logits that forward() returns are copied to fp32 by accelerate
   bool input_requires_gradient = false; ///< enable_input_require_grads: the frozen embedding's result takes part in backward
   double adapter_dropout = 0;           ///< on the input of each adapter
   bool compile = false;  ///< torch.compile of each decoder layer
@@ -50,6 +55,7 @@ struct Kernel {
   double bytes = 0;
   std::int64_t m = 0, n = 0, k = 0, batch = 1;    ///< matmul
   std::int64_t seq = 0, heads = 0, head_dim = 0;  ///< attention
+  bool first_generation = false;                  ///< attention: FlashAttention 1
   bool backward = false;                          ///< attention: the backward kernel has its own efficiency
 };
 

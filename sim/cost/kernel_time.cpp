@@ -1,11 +1,52 @@
 #include "sim/cost/kernel_time.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "model/core/check.hpp"
 
 namespace shardsim {
+
+namespace {
+
+/// What a multiprocessor computes at once, and how fast relative to the largest shape. Shapes are those that cuBLAS
+/// takes most; the smaller ones' speeds are assumed.
+struct Tile {
+  double m, n, speed;
+};
+constexpr std::array<Tile, 6> tiles{
+    {{256, 128, 1}, {128, 256, 1}, {128, 128, 0.95}, {64, 128, 0.85}, {128, 64, 0.85}, {64, 64, 0.7}}};
+/// Steps along k that filling and draining a tile's pipeline cost. Fitted, with the device's matmul_efficiency, by
+/// tests/published/fit_matmul.py: 1.2 % median error over the 183 shapes measured on A100.
+constexpr double prologue = 128;
+
+/// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach: norms,
+/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Fitted by tests/published/fit_steps.py;
+/// single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the datasheet's bandwidth on A100
+/// (MooreThreads/SimuMax@4dcaae51).
+constexpr double kernel_mix = 0.72;
+
+/// FlashAttention 1 against 2, forward and backward, causal, on A100: 92 to 110 instead of 173 to 189 TFLOPS (Dao 2023,
+/// FlashAttention-2, figures 4 to 6).
+constexpr double first_generation_speed = 0.55;
+/// Heads of 64 against 128, causal, on A100 (Dao-AILab/flash-attention README: 132 to 160 instead of 155 to 189
+/// TFLOPS).
+constexpr double narrow_head_speed = 0.85;
+
+}  // namespace
+
+double tile_efficiency(const Kernel& kernel, int multiprocessors) {
+  const double m = static_cast<double>(kernel.m), n = static_cast<double>(kernel.n), k = static_cast<double>(kernel.k);
+  const double batch = static_cast<double>(kernel.batch), processors = multiprocessors;
+  double best = 0;
+  for (const Tile& tile : tiles) {
+    const double count = std::ceil(m / tile.m) * std::ceil(n / tile.n) * batch;
+    const double waves = std::ceil(count / processors);
+    best = std::max(best, tile.speed * m * n * batch / (waves * processors * tile.m * tile.n));
+  }
+  return best * k / (k + prologue);
+}
 
 double fraction_at(const std::vector<EfficiencyPoint>& curve, double log10_work) {
   SHARDSIM_CHECK(!curve.empty(), "a device file gives every curve at least one point");
@@ -44,13 +85,13 @@ Time KernelTimes::of(const Kernel& kernel) const {
 }
 
 Time KernelTimes::of_bytes(double bytes) const {
-  const double rate = device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency;
+  const double rate = device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * kernel_mix;
   return device_.kernel_floor + Time::from_seconds(bytes / rate);
 }
 
 Time KernelTimes::matmul(const Kernel& kernel) const {
   if (kernel.flops <= 0) return of_bytes(kernel.bytes);
-  const double fraction = fraction_at(device_.matmul_curve, std::log10(kernel.flops));
+  const double fraction = device_.matmul_efficiency * tile_efficiency(kernel, device_.multiprocessors);
   const Time compute = Flops{kernel.flops} / (matmul_peak(device_, kernel.type) * fraction);
   return std::max(device_.kernel_floor + compute, of_bytes(kernel.bytes));
 }
@@ -58,7 +99,9 @@ Time KernelTimes::matmul(const Kernel& kernel) const {
 Time KernelTimes::attention(const Kernel& kernel) const {
   if (kernel.flops <= 0) return of_bytes(kernel.bytes);
   const auto& curve = kernel.backward ? device_.attention_backward_curve : device_.attention_forward_curve;
-  const double fraction = fraction_at(curve, std::log10(static_cast<double>(kernel.seq)));
+  double fraction = fraction_at(curve, std::log10(static_cast<double>(kernel.seq)));
+  if (kernel.first_generation) fraction *= first_generation_speed;
+  if (kernel.head_dim <= 64) fraction *= narrow_head_speed;
   const Time compute = Flops{kernel.flops} / (matmul_peak(device_, kernel.type) * fraction);
   return std::max(device_.kernel_floor + compute, of_bytes(kernel.bytes));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/engine/check_plan.hpp"
+#include "sim/engine/contention.hpp"
 #include "sim/engine/deadlock.hpp"
 #include "sim/engine/event_loop.hpp"
 #include "sim/engine/host_peak.hpp"
@@ -76,6 +77,7 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
 Outcome run(const Plan& plan) {
   check_plan(plan);
   Timeline timeline = play(plan);
+  if (const Delays delays = contention(plan, timeline); !delays.empty()) timeline = play(plan, delays);
   Outcome outcome;
   outcome.events = timeline.events;
   outcome.deadlock = find_deadlock(plan, timeline);

@@ -63,7 +63,7 @@ struct ActiveFlow {
 
 class EventLoop {
  public:
-  explicit EventLoop(const Plan& plan);
+  EventLoop(const Plan& plan, const Delays& delays);
   Timeline play();
 
  private:
@@ -101,7 +101,8 @@ std::vector<double> capacities(const Plan& plan) {
   return all;
 }
 
-EventLoop::EventLoop(const Plan& plan) : plan_(plan), transfers_(plan.transfers.size()), rates_(capacities(plan)) {
+EventLoop::EventLoop(const Plan& plan, const Delays& delays)
+    : plan_(plan), transfers_(plan.transfers.size()), rates_(capacities(plan)) {
   std::size_t tasks = 0, edges = 0;
   for (const Program& program : plan.programs) {
     Host host;
@@ -115,6 +116,9 @@ EventLoop::EventLoop(const Plan& plan) : plan_(plan), transfers_(plan.transfers.
   }
   SHARDSIM_CHECK(tasks + hosts_.size() < none, "tasks are numbered in 32 bits");
   tasks_.resize(tasks);
+  for (std::size_t p = 0; p < delays.size(); ++p) {
+    for (std::size_t t = 0; t < delays[p].size(); ++t) tasks_[hosts_[p].first_task + t].duration = delays[p][t];
+  }
   spans_.assign(tasks, Span{never, never});
   waiters_.reserve(edges);
   ended_.reserve(tasks);
@@ -171,7 +175,7 @@ void EventLoop::launch(Host& host, const Task& task, std::uint32_t number) {
   host.clock += task.issue;
   TaskState& state = tasks_[number];
   state.ready = host.clock;
-  state.duration = task.duration;
+  state.duration += task.duration;
   if (task.transfer.valid()) state.transfer = static_cast<std::uint32_t>(task.transfer.index());
   std::uint32_t& last = host.last_on_stream[task.stream.index()];
   if (last != none) wait_for(last, number);
@@ -304,6 +308,6 @@ void EventLoop::end_transfer(std::uint32_t transfer, Time now) {
 
 }  // namespace
 
-Timeline play(const Plan& plan) { return EventLoop(plan).play(); }
+Timeline play(const Plan& plan, const Delays& delays) { return EventLoop(plan, delays).play(); }
 
 }  // namespace shardsim

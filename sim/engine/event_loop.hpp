@@ -28,7 +28,10 @@ struct Timeline {
   std::int64_t events = 0;      ///< instructions, flows' begins and ends
 };
 
+/// How much longer each task of each program takes than planned; empty: none.
+using Delays = std::vector<std::vector<Time>>;
+
 /// Plays the plan, which check_plan() has accepted, until nothing more can happen.
-Timeline play(const Plan& plan);
+Timeline play(const Plan& plan, const Delays& delays = {});
 
 }  // namespace shardsim

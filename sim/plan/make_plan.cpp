@@ -29,6 +29,7 @@ GraphOptions graph_options(const Request& request) {
   options.implementation = request.implementation;
   options.adapter_dropout = request.peft.dropout;
   options.autocast = trainer_autocasts(request);
+  options.converts_outputs = accelerate_converts_outputs(request);
   options.input_requires_gradient =
       request.peft.any() && (request.checkpointing != Checkpointing::none || request.peft.kbit_upcast.value_or(false));
   options.compile = request.compile;

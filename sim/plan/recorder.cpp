@@ -25,6 +25,7 @@ Recorder::Recorder(Cluster& cluster, DeviceClassId device_class, Plan& plan)
   for (const std::int64_t ranks : {world(), replicas()}) {
     if (ranks > 1) program_.outside_bytes += device_.spec.nccl_memory.value();
   }
+  program_.collective_slowdown = device_.spec.collective_slowdown;
   stream("compute");
   // Every record() needs a present, even before the first phase begins.
   mark(Phase::load, -1, "load");

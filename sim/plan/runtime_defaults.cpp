@@ -53,8 +53,7 @@ void choose_seq_len(Request& request, const Architecture& architecture, std::vec
   const std::int64_t most = dims.max_positions - request.peft.prompt_length();
   if (request.seq_len_given || !dims.learned_positions || request.seq_len <= most || most < 1) return;
   request.seq_len = most;
-  assumptions.push_back(
-      fmt::format("--seq-len is {}: {} has learned positions for no more", most, architecture.name));
+  assumptions.push_back(fmt::format("--seq-len is {}: {} has learned positions for no more", most, architecture.name));
 }
 
 void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptions) {
@@ -187,6 +186,13 @@ void describe_device_map(const Request& request, const Topology& topology, const
 }
 
 }  // namespace
+
+// Accelerator.prepare_model() wraps forward() in ConvertOutputsToFp32 whenever precision is mixed; DeepSpeed's engine
+// it leaves alone.
+bool accelerate_converts_outputs(const Request& request) {
+  const bool mixed = request.precision == Precision::bf16_mixed || request.precision == Precision::fp16_mixed;
+  return is_transformers(request.implementation) && mixed && is_fsdp(request.kind);
+}
 
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions) {

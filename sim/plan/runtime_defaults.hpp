@@ -22,4 +22,7 @@ namespace shardsim {
 Request with_runtime_defaults(Request request, const Topology& topology, const Architecture& architecture,
                               std::vector<std::string>& assumptions);
 
+/// True where Hugging Face's Trainer gets the logits as an fp32 copy: FSDP under mixed precision.
+bool accelerate_converts_outputs(const Request& request);
+
 }  // namespace shardsim

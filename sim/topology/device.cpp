@@ -118,7 +118,7 @@ std::vector<std::string> names_of_kind(const std::filesystem::path& folder, std:
 }
 
 /// What parts of one family share when nobody measured each.
-const std::vector<std::string> shared_keys = {"memory_efficiency",        "matmul_curve",  "attention_forward_curve",
+const std::vector<std::string> shared_keys = {"memory_efficiency",  "matmul_efficiency", "collective_slowdown", "attention_forward_curve",
                                               "attention_backward_curve", "kernel_launch", "kernel_floor",
                                               "context_memory",           "nccl_memory",   "cublas_workspace"};
 
@@ -134,7 +134,9 @@ GpuSpec read_gpu(const SpecFile& file) {
   if (file.has("matmul_16bit")) spec.matmul_16bit = file.flop_rate("matmul_16bit");
   if (file.has("matmul_f8")) spec.matmul_f8 = file.flop_rate("matmul_f8");
   spec.has_bf16 = file.flag("has_bf16");
-  spec.matmul_curve = file.curve("matmul_curve");
+  spec.multiprocessors = static_cast<int>(file.number("multiprocessors", 1, 10000));
+  spec.matmul_efficiency = file.number("matmul_efficiency", 0.01, 1);
+  spec.collective_slowdown = file.number("collective_slowdown", 0, 0.9);
   spec.attention_forward_curve = file.curve("attention_forward_curve");
   spec.attention_backward_curve = file.curve("attention_backward_curve");
   spec.kernel_launch = file.time("kernel_launch");

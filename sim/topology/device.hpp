@@ -33,10 +33,12 @@ struct GpuSpec {
   FlopRate matmul_f32, matmul_16bit, matmul_f8;  ///< tensor-core peaks (f32: TF32 is off by default in PyTorch, so
                                                  ///< plain fp32); zero where the part has none
   bool has_bf16 = true;
-  std::vector<EfficiencyPoint> matmul_curve;             ///< by log10(2 m n k), fraction of the peak
+  int multiprocessors = 0;       ///< SMs or compute units
+  double matmul_efficiency = 0;  ///< fraction of the peak that large products sustain while training
   std::vector<EfficiencyPoint> attention_forward_curve;  ///< by log10(seq), fraction of the peak on executed FLOPs
   std::vector<EfficiencyPoint> attention_backward_curve;
   Time kernel_launch;                  ///< host time to launch one kernel from eager PyTorch
+  double collective_slowdown = 0;      ///< share of its speed that a kernel loses while a collective runs beside it
   Time kernel_floor;                   ///< shortest time that a kernel occupies the device
   std::optional<Bandwidth> nvlink;     ///< all links together, per direction
   bool nvlink_switch = false;          ///< the form factor comes on an NVSwitch board

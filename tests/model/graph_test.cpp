@@ -108,6 +108,7 @@ bool fuses_gate(Implementation implementation) {
 
 std::string loss_operator(LossKind loss) {
   if (loss == LossKind::chunked) return "chunked_loss";
+  if (loss == LossKind::plain) return "cross_entropy";
   return loss == LossKind::fused ? "fused_cross_entropy" : "nll_loss";
 }
 

@@ -163,27 +163,50 @@ TEST_CASE("the loss peaks at 10 bytes a logit forward, keeps 4, and reaches 12 b
   const Architecture model = llama_3_8b();
   const GraphOptions chosen = options(2048, 4);
   const double logits = static_cast<double>(chosen.micro_batch * chosen.seq_len * model.dims.vocab);
-  for (const LossKind kind : {LossKind::eager, LossKind::plain}) {
+  const Graph graph = build_graph(model, chosen);
+  test::Walk walk(graph);
+  std::int64_t before_head = 0, peak = 0;
+  walk.forward([&](const Operator& op, std::int64_t live) {
+    if (op.name == "lm_head") before_head = live - graph.value(op.outputs.front()).bytes;
+    if (op.name == "log_softmax") peak = live;
+  });
+  const auto per_logit = [&](std::int64_t bytes) { return static_cast<double>(bytes - before_head) / logits; };
+  CHECK(per_logit(peak) == Approx(10).margin(0.01));
+  const std::int64_t after = walk.live();
+  CHECK(per_logit(after) == Approx(4).margin(0.01));
+  std::int64_t worst = 0;
+  walk.backward("nll_loss", [&](const Operator& op, std::int64_t live) {
+    if (op.name == "log_softmax" || op.name == "nll_loss") worst = std::max(worst, live);
+  });
+  CHECK(static_cast<double>(worst - after) / logits == Approx(8).margin(0.01));
+  CHECK(walk.live() == 0);
+}
+
+// fms-acceleration's runs of Llama 3 8B and Mistral 7B with Unsloth's loss under accelerate's mixed precision grow
+// by 8.1 to 8.5 bytes a logit (tests/published/measured.csv: fms-217 and 218, 258 and 259): logits, shifted copy, fp32
+// copy.
+TEST_CASE("the plain loss keeps 16-bit logits and writes their gradient over them") {
+  const Architecture model = llama_3_8b();
+  GraphOptions chosen = options(2048, 4);
+  chosen.loss = LossKind::plain;
+  const double logits = static_cast<double>(chosen.micro_batch * chosen.seq_len * model.dims.vocab);
+  const auto peak = [&](Implementation implementation, bool converts) {
     GraphOptions with = chosen;
-    with.loss = kind;
+    with.implementation = implementation;
+    with.converts_outputs = converts;
     const Graph graph = build_graph(model, with);
     test::Walk walk(graph);
-    std::int64_t before_head = 0, peak = 0;
+    std::int64_t before_head = 0, most = 0;
     walk.forward([&](const Operator& op, std::int64_t live) {
       if (op.name == "lm_head") before_head = live - graph.value(op.outputs.front()).bytes;
-      if (op.name == "log_softmax") peak = live;
+      most = std::max(most, live);
     });
-    const auto per_logit = [&](std::int64_t bytes) { return static_cast<double>(bytes - before_head) / logits; };
-    CHECK(per_logit(peak) == Approx(10).margin(0.01));
-    const std::int64_t after = walk.live();
-    CHECK(per_logit(after) == Approx(4).margin(0.01));
-    std::int64_t worst = 0;
-    walk.backward("nll_loss", [&](const Operator& op, std::int64_t live) {
-      if (op.name == "log_softmax" || op.name == "nll_loss") worst = std::max(worst, live);
-    });
-    CHECK(static_cast<double>(worst - after) / logits == Approx(8).margin(0.01));
-    CHECK(walk.live() == 0);
-  }
+    CHECK(static_cast<double>(walk.live() - before_head) / logits == Approx(2).margin(0.01));
+    return static_cast<double>(most - before_head) / logits;
+  };
+  CHECK(peak(Implementation::torchtitan, false) == Approx(2).margin(0.01));
+  CHECK(peak(Implementation::liger, false) == Approx(4).margin(0.01));
+  CHECK(peak(Implementation::liger, true) == Approx(8).margin(0.01));
 }
 
 TEST_CASE("a block's backward peaks 4f above what it keeps and the incoming gradient") {
@@ -273,7 +296,8 @@ TEST_CASE("the chunked loss holds 14 bytes a logit of one chunk, the fused one t
   };
   CHECK(most_logits(LossKind::chunked) == 14 * d.vocab * 8192 / 8);
   CHECK(most_logits(LossKind::fused) == 2 * d.vocab * 256);  // 32 chunks: 66 MB
-  CHECK(most_logits(LossKind::plain) == 10 * d.vocab * 8192);
+  CHECK(most_logits(LossKind::eager) == 10 * d.vocab * 8192);
+  CHECK(most_logits(LossKind::plain) == 4 * d.vocab * 8192);
 }
 
 TEST_CASE("both losses compute what the plain one does, all of it in forward") {

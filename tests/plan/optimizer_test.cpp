@@ -119,7 +119,7 @@ TEST_CASE("foreach holds AdamW's square roots of all tensors, for-loop of one, S
     const auto found = seen.most.find(label);
     return found == seen.most.end() ? 0 : found->second;
   };
-  CHECK(most("adamw", "foreach", "foreach temporaries") == 4 * 124'439'808);
+  CHECK(most("adamw", "foreach", "foreach temporaries") == 4 * 124'439'808);  // a tensor each
   CHECK(most("adamw", "for-loop", "adamw root") == 4 * 50257 * 768);
   CHECK(most("adamw", "fused", "foreach temporaries") == 0);
   CHECK(most("sgd-momentum", "foreach", "foreach temporaries") == 0);

@@ -88,7 +88,8 @@ TEST_CASE("a GPU without own measurements takes those of its family, and only th
   std::vector<std::string> none;
   const GpuSpec l40s = catalog().gpu("L40S", "test", none);
   const GpuSpec a100 = catalog().gpu("A100-PCIE-80GB", "test", none);
-  CHECK(l40s.matmul_curve.size() == a100.matmul_curve.size());
+  CHECK(l40s.matmul_efficiency == a100.matmul_efficiency);
+  CHECK(l40s.multiprocessors != a100.multiprocessors);
   CHECK(l40s.memory_efficiency != a100.memory_efficiency);
   CHECK(!l40s.nvlink.has_value());
 }

@@ -41,9 +41,7 @@ class TorchOptimizer : public Optimizer {
       }
       if (end > begin) recorder_.elementwise(bytes, label());
     } else if (setting_.implementation == OptimizerImpl::foreach) {
-      std::int64_t bytes = 0;
-      for (std::size_t i = begin; i < end; ++i) bytes += tensors_[i].bytes();
-      if (end > begin) operate(bytes, end - begin);
+      if (end > begin) operate(begin, end);
     } else {
       for (std::size_t i = begin; i < end; ++i) update_one(tensors_[i].bytes());
       recorder_.reset(denominator_);
@@ -63,13 +61,18 @@ class TorchOptimizer : public Optimizer {
     launch(operations, bytes, operations.count);
   }
 
-  // A multi-tensor launch takes about a hundred tensors.
-  void operate(std::int64_t bytes, std::size_t tensors) {
+  // A multi-tensor launch takes about a hundred tensors. The list of roots is a tensor for each.
+  void operate(std::size_t begin, std::size_t end) {
     const Operations operations = operations_of(setting_.kind);
-    TensorId roots;
-    if (operations.square_root) roots = recorder_.allocate(Category::workspace, bytes, "foreach temporaries");
-    launch(operations, bytes, operations.count * (1 + tensors / 100));
-    recorder_.reset(roots);
+    std::int64_t bytes = 0;
+    std::vector<TensorId> roots;
+    for (std::size_t i = begin; i < end; ++i) {
+      bytes += tensors_[i].bytes();
+      if (!operations.square_root) continue;
+      roots.push_back(recorder_.allocate(Category::workspace, tensors_[i].bytes(), "foreach temporaries"));
+    }
+    launch(operations, bytes, operations.count * (1 + (end - begin) / 100));
+    for (const TensorId root : roots) recorder_.release(root);
   }
 
   void launch(const Operations& operations, std::int64_t bytes, std::size_t kernels) {

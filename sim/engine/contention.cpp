@@ -1,0 +1,61 @@
+#include "sim/engine/contention.hpp"
+
+#include <algorithm>
+
+namespace shardsim {
+
+namespace {
+
+/// When at least one collective of the program ran, in order and apart from each other.
+std::vector<Span> collective_spans(const Program& program, const std::vector<Span>& spans) {
+  std::vector<Span> found;
+  for (std::size_t t = 0; t < spans.size(); ++t) {
+    if (program.tasks[t].kind == TaskKind::collective && spans[t].end != never) found.push_back(spans[t]);
+  }
+  std::sort(found.begin(), found.end(), [](const Span& a, const Span& b) { return a.start < b.start; });
+  std::vector<Span> merged;
+  for (const Span& span : found) {
+    if (!merged.empty() && span.start <= merged.back().end) {
+      merged.back().end = std::max(merged.back().end, span.end);
+    } else {
+      merged.push_back(span);
+    }
+  }
+  return merged;
+}
+
+/// The part of `span` in which collectives ran. `merged` is in order.
+Time shared(const Span& span, const std::vector<Span>& merged) {
+  auto other = std::lower_bound(merged.begin(), merged.end(), span.start,
+                                [](const Span& m, Time start) { return m.end <= start; });
+  Time sum;
+  for (; other != merged.end() && other->start < span.end; ++other) {
+    sum += std::min(span.end, other->end) - std::max(span.start, other->start);
+  }
+  return sum;
+}
+
+}  // namespace
+
+Delays contention(const Plan& plan, const Timeline& timeline) {
+  Delays delays(plan.programs.size());
+  bool any = false;
+  for (std::size_t p = 0; p < plan.programs.size(); ++p) {
+    const Program& program = plan.programs[p];
+    const std::vector<Span>& spans = timeline.programs[p].spans;
+    if (program.collective_slowdown == 0) continue;
+    const std::vector<Span> merged = collective_spans(program, spans);
+    if (merged.empty()) continue;
+    delays[p].resize(program.tasks.size());
+    for (std::size_t t = 0; t < program.tasks.size(); ++t) {
+      if (program.tasks[t].kind != TaskKind::compute || spans[t].end == never) continue;
+      const Time beside = shared(spans[t], merged);
+      delays[p][t] = Time::from_seconds(program.collective_slowdown * beside.seconds());
+      any = any || beside > Time{};
+    }
+  }
+  if (!any) delays.clear();
+  return delays;
+}
+
+}  // namespace shardsim
