@@ -5,9 +5,9 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libyaml-cpp-dev libfmt-dev
-          libsqlite3-dev libopenmpi-dev openmpi-bin)
+          libsqlite3-dev libopenmpi-dev openmpi-bin libexpat1-dev libhwloc-dev)
 if [[ ${1:-} == --tests ]]; then
-  packages+=(catch2 librapidcheck-dev)
+  packages+=(catch2 librapidcheck-dev libsimgrid-dev)
 fi
 
 if ! command -v dpkg-query >/dev/null; then

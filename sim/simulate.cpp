@@ -35,7 +35,9 @@ DataFolders find_data(const std::filesystem::path& program) {
 }
 
 Scenario load_scenario(const Request& request, const DataFolders& data) {
-  return {load_topology(request.topology, {request.gpu, request.host_memory, request.nvme}, data.topologies),
+  return {load_topology(request.topology,
+                        {request.gpu, request.host_memory, request.nvme, request.fabric, request.slow_gpus},
+                        data.topologies),
           load_architecture(request.model, data.zoo)};
 }
 

@@ -32,11 +32,11 @@ double states_bytes(const Request& request, const Architecture& architecture) {
   const DType weight = weight_type(request.precision);
   const bool has_master = keeps_master_weights(request.precision);
   const DType updated = has_master ? DType::f32 : weight;
-  const bool flat = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
-                    request.kind == StrategyKind::zero3;
-  const std::vector<OptimizedTensor> tensors = flat
-                                                   ? std::vector{flat_partition(architecture.trainable_count(), updated)}
-                                                   : optimized_parameters(architecture, updated);
+  const bool flat =
+      request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 || request.kind == StrategyKind::zero3;
+  const std::vector<OptimizedTensor> tensors =
+      flat ? std::vector{flat_partition(architecture.trainable_count(), updated)}
+           : optimized_parameters(architecture, updated);
   const std::int64_t trained = 2 * size_of(weight) + (has_master ? 4 : 0);
   std::int64_t bytes = trained * architecture.trainable_count() + state_bytes(request.optimizer, tensors);
   for (const Parameter& parameter : architecture.parameters) {
@@ -54,6 +54,7 @@ DeviceReport device_report(const Topology& topology, const Plan& plan, const Pro
   const Device& device = topology.devices[program.devices.front()];
   DeviceReport report;
   report.name = device.spec.name;
+  if (device.speed < 1) report.name += fmt::format(" at {} of its speed", device.speed);
   report.capacity_bytes = program.capacity_bytes;
   report.peak_allocated_bytes = outcome.device.allocated;
   report.peak_reserved_bytes = outcome.device.reserved;
@@ -185,7 +186,7 @@ void add_step(Report& report, const Topology& topology, const PlannedRun& run, c
   step.tokens_per_s_per_gpu = step.tokens_per_s / static_cast<double>(topology.devices.size());
   double peak = 0;
   for (const Device& device : topology.devices) {
-    peak += matmul_peak(device.spec, compute_type(request.precision)).flops_per_second;
+    peak += matmul_peak(device.spec, compute_type(request.precision)).flops_per_second / device.speed;
   }
   if (peak <= 0) return;
   step.mfu = step.model_flops / (step.time_s * peak);

@@ -69,6 +69,8 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"epochs", value_or_none(request.epochs)},
       {"host-memory", bytes_or_none(request.host_memory)},
       {"nvme", bytes_or_none(request.nvme)},
+      {"fabric", text_or_none(request.fabric)},
+      {"slow-gpu", text_or_none(request.slow_gpus)},
       {"price", value_or_none(request.price)},
       {"seed", static_cast<std::int64_t>(request.seed)},
   };

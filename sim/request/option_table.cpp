@@ -10,10 +10,15 @@ constexpr std::string_view waiting = "Not simulated yet (only the value in brack
 
 constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
-               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system or a Graphviz DOT file (required)"},
+               "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
+               "nvidia-smi topo -m, hwloc XML (lstopo), NCCL topology XML or a DeepSpeed hostfile (required)"},
     OptionSpec{"Machine", "gpu", 0, "DEVICE", "device for a topology that names none, or to tell variants apart"},
     OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
     OptionSpec{"Machine", "nvme", 0, "SIZE", "drives of each node, such as 4TB [the topology's]"},
+    OptionSpec{"Machine", "fabric", 0, "FABRIC",
+               "what joins the nodes: rail, fat-tree:2 (oversubscribed twice), fat-tree:2:4 (four nodes a leaf) or "
+               "ethernet:25G [a non-blocking switch]"},
+    OptionSpec{"Machine", "slow-gpu", 0, "GPU:SPEED", "GPUs that run slower than they should, such as 3:0.8,5:0.5"},
     OptionSpec{"Machine", "price", 0, "USD", "US dollars an hour for the whole machine [the topology's]"},
 
     OptionSpec{"Model and step", "model", 0, "MODEL", "a shipped name or a path to a config.json [llama-2-7b]"},

@@ -214,11 +214,10 @@ Request resolve_request(OptionTexts texts) {
   const std::optional<Offload> offload = take_runtime_config(texts, request);
   refuse_unsimulated_options(texts);
   set_text(texts, "gpu", request.gpu);
+  set_text(texts, "fabric", request.fabric);
+  set_text(texts, "slow-gpu", request.slow_gpus);
   set_text(texts, "model", request.model);
-  where_given(texts, "topology", [&](const OptionText& text) {
-    if (text.value.starts_with('@')) throw_not_simulated(text, "4xA100, 2x8xH100, a named system, a DOT file");
-    request.topology = text.value;
-  });
+  set_text(texts, "topology", request.topology);
   set_strategy(texts, request);
   if (offload) request.offload = *offload;
   set_numbers(texts, request);

@@ -93,6 +93,8 @@ struct FsdpOptions {
 struct Request {
   std::string topology;  ///< as typed
   std::string gpu;
+  std::string fabric;     ///< as typed, "fat-tree:2"; empty: a non-blocking network
+  std::string slow_gpus;  ///< as typed, "3:0.8"
   std::string model = "llama-2-7b";
   std::string strategy;  ///< as typed, "zero3-offload"
   std::string deepspeed;   ///< the ds_config.json that was read; empty: none

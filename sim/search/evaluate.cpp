@@ -25,10 +25,11 @@ std::string_view name_of(PointStatus status) {
 Scenario Evaluator::scenario(const Request& request) {
   const auto amount = [](const std::optional<Bytes>& bytes) { return bytes ? bytes->value() : -1; };
   const std::string machine =
-      fmt::format("{}\n{}\n{}\n{}", request.topology, request.gpu, amount(request.host_memory), amount(request.nvme));
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.topology, request.gpu, amount(request.host_memory),
+                  amount(request.nvme), request.fabric, request.slow_gpus);
   auto topology = topologies_.find(machine);
   if (topology == topologies_.end()) {
-    const TopologyOptions options{request.gpu, request.host_memory, request.nvme};
+    const TopologyOptions options{request.gpu, request.host_memory, request.nvme, request.fabric, request.slow_gpus};
     topology = topologies_.emplace(machine, load_topology(request.topology, options, data_.topologies)).first;
   }
   auto architecture = architectures_.find(request.model);

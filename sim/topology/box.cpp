@@ -4,6 +4,8 @@
 
 #include <bit>
 
+#include "sim/topology/dot.hpp"
+
 namespace shardsim {
 
 namespace {
@@ -61,6 +63,24 @@ Machine generic_box(const GpuSpec& gpu, std::size_t count, const LinkCatalog& li
   assumptions.push_back(fmt::format("{} is taken as a machine with {}, each GPU on its own {} port{}", machine.name,
                                     describe_host(machine), port, switched ? ", joined by an NVSwitch" : ""));
   return machine;
+}
+
+Machine usual_machine(const GpuSpec& gpu, std::size_t count, const Catalogs& catalogs,
+                      std::vector<std::string>& assumptions) {
+  for (const std::string& system : gpu.default_systems) {
+    Machine machine = read_dot(catalogs.folder / (system + ".dot"), catalogs.links);
+    const std::size_t held = machine.of_kind(PartKind::gpu).size();
+    if (held < count) continue;
+    keep_gpus(machine, count);
+    machine.name = fmt::format("{}x{}", count, gpu.name);
+    machine.price_per_hour_usd = 0;  // the system's price is that of all its GPUs
+    machine.host_power_watts *= static_cast<double>(count) / static_cast<double>(held);  // their share
+    assumptions.push_back(fmt::format("{} is taken as {}of {}: {}", machine.name,
+                                      count == held ? "all GPUs " : fmt::format("{} of the {} GPUs ", count, held),
+                                      system, describe_host(machine)));
+    return machine;
+  }
+  return generic_box(gpu, count, catalogs.links, catalogs.devices, assumptions);
 }
 
 std::string describe_host(const Machine& machine) {

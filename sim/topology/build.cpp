@@ -3,6 +3,7 @@
 #include <map>
 
 #include "model/core/error.hpp"
+#include "sim/topology/fabric.hpp"
 #include "sim/topology/routes.hpp"
 
 namespace shardsim {
@@ -27,6 +28,8 @@ struct NodeBuilder {
   Bytes memory;
   Bytes storage;
   bool has_drives = false;
+  Fabric fabric = {};
+  Link port = {};  ///< what leaves a node: its NICs' links together
   std::map<std::string, CpuSpec> cpus = {};
   std::map<std::string, NicSpec> nics = {};
   std::map<std::string, DriveSpec> drives = {};
@@ -65,7 +68,9 @@ struct NodeBuilder {
     const NicSpec& spec = once(nics, part.device, [&] { return catalog.nic(part.device, part.where); });
     // A message crosses two NICs; each end bears half of the latency.
     const Time half(spec.latency.picoseconds() / 2);
-    const Bandwidth bandwidth = spec.bandwidth * part.count;
+    const Bandwidth bandwidth = fabric.port ? *fabric.port : spec.bandwidth * part.count;
+    port.bandwidth = Bandwidth{port.bandwidth.bytes_per_second + bandwidth.bytes_per_second};
+    port.efficiency = spec.efficiency;
     add_link(i, network(), part.id + ">network", LinkKind::nic, bandwidth, spec.efficiency, half);
     add_link(network(), i, "network>" + part.id, LinkKind::nic, bandwidth, spec.efficiency, half);
   }
@@ -128,19 +133,106 @@ void add_default_drive(Machine& machine, const LinkCatalog& links, std::vector<s
   assumptions.push_back(machine.name + " has no drive on record; --nvme is taken as one NVMe-Gen4 drive of that size");
 }
 
-/// "gpu0>sw0" of one node, as all nodes together name it: GPUs are counted through, other parts belong to a host.
-std::string link_id(const std::string& id, std::size_t node, std::size_t nodes, std::size_t gpus,
-                    const std::map<std::string, std::size_t>& gpu_ordinal) {
-  const auto end_id = [&](const std::string& part) {
-    const auto gpu = gpu_ordinal.find(part);
-    if (gpu != gpu_ordinal.end()) return "gpu" + std::to_string(node * gpus + gpu->second);
-    if (nodes == 1 || part == "network") return part;
-    return "host" + std::to_string(node) + ":" + part;
-  };
-  const auto arrow = id.find('>');
-  if (arrow == std::string::npos) return end_id(id);
-  return end_id(id.substr(0, arrow)) + ">" + end_id(id.substr(arrow + 1));
+/// One port in place of the NICs, at the first NUMA node.
+void put_ethernet(Machine& machine, const std::string& text, const LinkCatalog& links,
+                  std::vector<std::string>& assumptions) {
+  drop_nics(machine);
+  Part nic;
+  nic.id = "nic0";
+  nic.kind = PartKind::nic;
+  nic.where = "--fabric";
+  nic.device = "100GbE";  // its efficiency and latency
+  machine.parts.push_back(nic);
+  machine.wires.push_back(
+      {machine.parts.size() - 1, machine.of_kind(PartKind::numa).front(), links.find("pcie5x16", nic.where)});
+  assumptions.push_back("each node is joined by one Ethernet port (--fabric " + text +
+                        ") in place of its NICs, with the efficiency and latency of TCP over 100GbE");
 }
+
+/// Each leaf's links to the spine and back: what its nodes' NICs carry together, less the oversubscription.
+void add_leaves(Topology& topology, const Fabric& fabric, const Link& port, std::size_t nodes,
+                std::vector<std::string>& assumptions) {
+  constexpr Time hop(300'000);  // 0.3 us: assumed, the usual order of a switch
+  for (std::size_t leaf = 0; leaf * fabric.nodes_a_leaf < nodes; ++leaf) {
+    const std::size_t below = std::min(fabric.nodes_a_leaf, nodes - leaf * fabric.nodes_a_leaf);
+    const double up = port.bandwidth.bytes_per_second * static_cast<double>(below) / fabric.oversubscription;
+    const std::string name = "leaf" + std::to_string(leaf);
+    topology.links.push_back({name + ">spine", LinkKind::network, Bandwidth{up}, port.efficiency, hop});
+    topology.links.push_back({"spine>" + name, LinkKind::network, Bandwidth{up}, port.efficiency, hop});
+  }
+  const std::string below = fabric.nodes_a_leaf == 1
+                                ? "each node has a leaf switch of its own"
+                                : "each leaf switch has " + std::to_string(fabric.nodes_a_leaf) + " nodes";
+  assumptions.push_back(below +
+                        " (fat-tree:OVERSUBSCRIPTION:NODES says otherwise); traffic between leaves shares their "
+                        "links to the spine");
+}
+
+/// All that a GPU's kernels take their time from.
+GpuSpec slowed(GpuSpec spec, double speed) {
+  for (FlopRate* rate : {&spec.matmul_f32, &spec.matmul_16bit, &spec.matmul_f8})
+    *rate = FlopRate{rate->flops_per_second * speed};
+  spec.memory_bandwidth = spec.memory_bandwidth * speed;
+  spec.kernel_floor = Time::from_seconds(spec.kernel_floor.seconds() / speed);
+  return spec;
+}
+
+void slow_gpus(Topology& topology, const std::string& text, std::vector<std::string>& assumptions) {
+  for (const SlowGpu& slow : parse_slow_gpus(text, topology.devices.size())) {
+    Device& device = topology.devices[slow.device];
+    device.speed = slow.speed;
+    device.spec = slowed(device.spec, slow.speed);
+    std::string speed = std::to_string(slow.speed);
+    speed.erase(speed.find_last_not_of('0') + 1);
+    if (speed.ends_with('.')) speed.pop_back();
+    assumptions.push_back("every kernel of " + device.id + " takes 1 / " + speed +
+                          " of its time (--slow-gpu); what the host and links do keeps its speed");
+  }
+}
+
+/// "gpu0>sw0" of one node, as all nodes together name it: GPUs are counted through, other parts belong to a host.
+class LinkNames {
+ public:
+  LinkNames(const NodeLinks& node, const std::map<std::string, std::size_t>& gpu_ordinal) {
+    for (const Link& link : node.links) {
+      Name name;
+      const auto arrow = link.id.find('>');
+      name.ends.push_back(end(link.id.substr(0, arrow), gpu_ordinal));
+      if (arrow != std::string::npos) name.ends.push_back(end(link.id.substr(arrow + 1), gpu_ordinal));
+      names_.push_back(std::move(name));
+    }
+  }
+
+  std::string name(std::size_t link, std::size_t node, std::size_t nodes, std::size_t gpus) const {
+    std::string text;
+    for (const End& end : names_[link].ends) {
+      if (!text.empty()) text += '>';
+      if (end.gpu) {
+        text += "gpu" + std::to_string(node * gpus + *end.gpu);
+      } else {
+        if (nodes > 1 && end.part != "network") text += "host" + std::to_string(node) + ":";
+        text += end.part;
+      }
+    }
+    return text;
+  }
+
+ private:
+  struct End {
+    std::string part;
+    std::optional<std::size_t> gpu;
+  };
+  struct Name {
+    std::vector<End> ends;
+  };
+
+  static End end(const std::string& part, const std::map<std::string, std::size_t>& gpu_ordinal) {
+    const auto gpu = gpu_ordinal.find(part);
+    return gpu == gpu_ordinal.end() ? End{part, {}} : End{part, gpu->second};
+  }
+
+  std::vector<Name> names_;
+};
 
 }  // namespace
 
@@ -149,6 +241,12 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
                         std::vector<std::string> assumptions) {
   check_machine(machine);
   NodeBuilder builder{catalog, machine, assumptions, {}, {}, {}, 0, {}, {}, false};
+  builder.fabric = parse_fabric(options.fabric);
+  if (nodes == 1 && !options.fabric.empty()) {
+    throw InputError("the topology has one node, and a fabric joins several", "--fabric " + options.fabric,
+                     "a topology such as 2x8xH100");
+  }
+  if (builder.fabric.kind == Fabric::Kind::ethernet) put_ethernet(builder.machine, options.fabric, links, assumptions);
   if (nodes > 1) add_default_nic(builder.machine, links, assumptions);
   if (options.nvme && options.nvme->value() > 0) add_default_drive(builder.machine, links, assumptions);
   builder.read_gpus(gpu);
@@ -159,7 +257,10 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
   Topology topology;
   topology.name = machine.name;
   topology.source = machine.where;
-  topology.graph = route_node(builder.machine, builder.node, builder.gpus);
+  const bool has_leaves = builder.fabric.kind == Fabric::Kind::fat_tree;
+  topology.graph = route_node(builder.machine, builder.node, builder.gpus,
+                              {builder.fabric.kind == Fabric::Kind::rail, has_leaves ? builder.fabric.nodes_a_leaf : 0,
+                               nodes * builder.node.links.size()});
   topology.price_per_hour_usd = machine.price_per_hour_usd * static_cast<double>(nodes);
   topology.price_source = machine.price_source;
   topology.host_power_watts = machine.host_power_watts * static_cast<double>(nodes);
@@ -168,6 +269,8 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
   for (std::size_t i : builder.machine.of_kind(PartKind::gpu)) {
     gpu_ordinal.emplace(builder.machine.parts[i].id, gpu_ordinal.size());
   }
+  const LinkNames names(builder.node, gpu_ordinal);
+  for (GpuSpec& spec : builder.gpus) spec.default_systems.clear();  // of use to load_topology() only
   topology.devices.reserve(nodes * gpus);
   topology.links.reserve(nodes * builder.node.links.size());
   for (std::size_t n = 0; n < nodes; ++n) {
@@ -187,11 +290,14 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
     if (builder.has_drives && builder.storage.value() > 0) {
       topology.storages.push_back({"nvme" + std::to_string(n), HostId(n), builder.storage});
     }
-    for (const Link& link : builder.node.links) {
-      topology.links.push_back(link);
-      topology.links.back().id = link_id(link.id, n, nodes, gpus, gpu_ordinal);
+    for (std::size_t i = 0; i < builder.node.links.size(); ++i) {
+      const Link& link = builder.node.links[i];
+      topology.links.push_back(
+          {names.name(i, n, nodes, gpus), link.kind, link.bandwidth, link.efficiency, link.latency});
     }
   }
+  if (has_leaves) add_leaves(topology, builder.fabric, builder.port, nodes, assumptions);
+  slow_gpus(topology, options.slow_gpus, assumptions);
   topology.assumptions = std::move(assumptions);
   return topology;
 }

@@ -16,6 +16,7 @@ struct Heading {
   std::string name;
   std::string kind;
   std::vector<std::string> aliases;
+  std::vector<std::string> pci_ids;
 };
 
 std::vector<std::string> inline_list(std::string_view text) {
@@ -39,6 +40,7 @@ Heading read_heading(const std::filesystem::path& path) {
   for (std::string line; std::getline(file, line) && line.find('{') == std::string::npos;) {
     if (line.starts_with("kind:")) heading.kind = line.substr(line.find_first_not_of(' ', 5));
     if (line.starts_with("aliases:")) heading.aliases = inline_list(std::string_view(line).substr(8));
+    if (line.starts_with("pci_ids:")) heading.pci_ids = inline_list(std::string_view(line).substr(8));
   }
   return heading;
 }
@@ -86,6 +88,7 @@ SpecFile open_part(const std::filesystem::path& path, const std::string& kind, s
                      "the name of a " + kind);
   }
   file.list("aliases");
+  file.list("pci_ids");
   return file;
 }
 
@@ -104,6 +107,14 @@ std::string other_parts(const std::filesystem::path& folder, std::string_view ty
     sentence += others[i];
   }
   return sentence + (others.size() > 1 ? " for the others" : " for the other");
+}
+
+std::vector<std::string> names_of_kind(const std::filesystem::path& folder, std::string_view kind) {
+  std::vector<std::string> names;
+  for (const auto& path : yaml_files(folder)) {
+    if (read_heading(path).kind == kind) names.push_back(path.stem().string());
+  }
+  return names;
 }
 
 /// What parts of one family share when nobody measured each.
@@ -134,6 +145,7 @@ GpuSpec read_gpu(const SpecFile& file) {
     spec.nvlink = file.bandwidth("nvlink");
     spec.nvlink_switch = file.flag("nvlink_switch");
     if (spec.nvlink_switch) spec.nvlink_type = file.text("nvlink_type");
+    if (file.has("nvlink_peer_type")) spec.nvlink_peer_type = file.text("nvlink_peer_type");
   }
   spec.peer_to_peer_over_pcie = file.flag("peer_to_peer_over_pcie");
   spec.pcie_generation = static_cast<int>(file.number("pcie_generation", 1, 7));
@@ -202,12 +214,16 @@ DriveSpec DeviceCatalog::drive(std::string_view name, std::string_view where) co
   return spec;
 }
 
-std::vector<std::string> DeviceCatalog::gpu_names() const {
-  std::vector<std::string> names;
+std::vector<std::string> DeviceCatalog::gpu_names() const { return names_of_kind(folder_, "gpu"); }
+
+std::vector<std::string> DeviceCatalog::cpu_names() const { return names_of_kind(folder_, "cpu"); }
+
+std::string DeviceCatalog::gpu_of_pci_id(std::string_view id) const {
   for (const auto& path : yaml_files(folder_)) {
-    if (read_heading(path).kind == "gpu") names.push_back(path.stem().string());
+    const std::vector<std::string> ids = read_heading(path).pci_ids;
+    if (std::find(ids.begin(), ids.end(), id) != ids.end()) return path.stem().string();
   }
-  return names;
+  return "";
 }
 
 }  // namespace shardsim

@@ -43,6 +43,7 @@ struct GpuSpec {
   std::optional<Bandwidth> nvlink;     ///< all links together, per direction
   bool nvlink_switch = false;          ///< the form factor comes on an NVSwitch board
   std::string nvlink_type;             ///< the wire to that switch: a type of links.yaml, "nvlink3x12"
+  std::string nvlink_peer_type;        ///< one link straight to another GPU: "nvbridge3"; empty: unknown or none
   bool peer_to_peer_over_pcie = true;  ///< false: stock GeForce drivers, staging through host memory
   int pcie_generation = 4;
   int pcie_lanes = 16;
@@ -90,6 +91,9 @@ class DeviceCatalog {
   NicSpec nic(std::string_view name, std::string_view where) const;
   DriveSpec drive(std::string_view name, std::string_view where) const;
   std::vector<std::string> gpu_names() const;  ///< sorted
+  std::vector<std::string> cpu_names() const;  ///< sorted
+  /// The GPU that the PCI bus calls so ("10de:20b0"), from `pci_ids` in the files; empty: no file knows it.
+  std::string gpu_of_pci_id(std::string_view id) const;
 
  private:
   std::filesystem::path folder_;

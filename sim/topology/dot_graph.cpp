@@ -134,7 +134,8 @@ std::vector<std::pair<std::string, int>> declarations(const std::string& text) {
   return found;
 }
 
-/// True where digits compare as numbers: "gpu2" before "gpu10".
+}  // namespace
+
 bool natural_less(const std::string& a, const std::string& b) {
   std::size_t i = 0, j = 0;
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
@@ -154,6 +155,8 @@ bool natural_less(const std::string& a, const std::string& b) {
   }
   return a.size() - i < b.size() - j;
 }
+
+namespace {
 
 int line_of_edge(const std::string& text, const std::string& a, const std::string& b) {
   std::istringstream lines(text);

@@ -29,6 +29,9 @@ struct DotGraph {
   std::vector<DotEdge> edges;
 };
 
+/// True where digits compare as numbers: "gpu2" before "gpu10".
+bool natural_less(const std::string& a, const std::string& b);
+
 /// Throws InputError with file and line: unreadable file, a syntax error, a directed graph, a node declared twice.
 DotGraph read_dot_graph(const std::filesystem::path& file);
 

@@ -44,14 +44,12 @@ class Numbering {
 
 /// Equal numbers for links that each of the communicators loads equally.
 std::vector<std::uint64_t> load_numbers(const Topology& topology, std::span<const std::vector<Ring>> communicators) {
-  std::vector<std::vector<std::uint64_t>> loads(topology.links.size());
+  std::vector<std::uint64_t> result(topology.links.size(), 0);
   for (const std::vector<Ring>& rings : communicators) {
-    const std::vector<double> of_one = ring_loads(topology, rings);
-    for (std::size_t i = 0; i < loads.size(); ++i) loads[i].push_back(rounded(of_one[i]));
+    const std::vector<double> loads = ring_loads(topology, rings);
+    Numbering<std::pair<std::uint64_t, std::uint64_t>> numbers;
+    for (std::size_t i = 0; i < loads.size(); ++i) result[i] = numbers({result[i], rounded(loads[i])});
   }
-  Numbering<std::vector<std::uint64_t>> numbers;
-  std::vector<std::uint64_t> result;
-  for (const std::vector<std::uint64_t>& load : loads) result.push_back(numbers(load));
   return result;
 }
 
@@ -78,28 +76,42 @@ class Refinement {
     for (std::size_t node = 0; node < topology.hosts.size(); ++node) {
       std::vector<std::uint64_t> signature(role.begin() + node * gpus_, role.begin() + (node + 1) * gpus_);
       for (std::size_t i = 0; i < links_; ++i) signature.push_back(load[node * links_ + i]);
+      for (std::size_t g = 0; g < gpus_; ++g) signature.push_back(speed_of(node, g));
       const std::size_t before = kinds.size();
       kind_of_node_.push_back(kinds(signature));
       if (kinds.size() > before) add_representative(node, signature);
     }
     refine();
+    for (std::size_t i = topology.hosts.size() * links_; i < topology.links.size(); ++i) {
+      const Link& link = topology.links[i];
+      leaf_colors_.push_back(
+          leaf_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency, load[i], 0, 0}));
+    }
   }
 
   std::uint32_t device_color(std::size_t device) const {
     return device_colors_[kind_of_node_[device / gpus_] * gpus_ + device % gpus_];
   }
+  const std::vector<std::uint32_t>& kinds_of_hosts() const { return kind_of_node_; }
   std::uint32_t link_color(std::size_t link) const {
+    const std::size_t of_nodes = topology_.hosts.size() * links_;
+    if (link >= of_nodes) return static_cast<std::uint32_t>(link_colors_.size()) + leaf_colors_[link - of_nodes];
     return link_colors_[kind_of_node_[link / links_] * links_ + link % links_];
   }
 
  private:
   using LinkTraits = std::tuple<LinkKind, double, double, Time, std::uint64_t, std::uint64_t, std::uint64_t>;
 
+  std::uint64_t speed_of(std::size_t node, std::size_t gpu) const {
+    return rounded(topology_.devices[node * gpus_ + gpu].speed);
+  }
+
   void add_representative(std::size_t node, const std::vector<std::uint64_t>& signature) {
     const auto first_device = static_cast<std::uint32_t>(device_colors_.size());
     const auto first_link = static_cast<std::uint32_t>(link_colors_.size());
     for (std::size_t g = 0; g < gpus_; ++g) {
-      device_colors_.push_back(device_traits_({signature[g], topology_.devices[node * gpus_ + g].spec.name}));
+      device_colors_.push_back(
+          device_traits_({signature[g], speed_of(node, g), topology_.devices[node * gpus_ + g].spec.name}));
       const Topology::Graph::Gpu& gpu = graph_.gpus[g];
       std::uint64_t kind = 0;
       std::vector<const std::vector<LinkUse>*> routes = {&gpu.to_host, &gpu.from_host, &gpu.fabric};
@@ -175,8 +187,9 @@ class Refinement {
   bool uses_storage_;
   std::vector<std::uint32_t> kind_of_node_;
   std::vector<Crossing> crossings_;
-  Numbering<std::pair<std::uint64_t, std::string>> device_traits_;
-  Numbering<LinkTraits> link_traits_;
+  Numbering<std::tuple<std::uint64_t, std::uint64_t, std::string>> device_traits_;
+  Numbering<LinkTraits> link_traits_, leaf_traits_;
+  std::vector<std::uint32_t> leaf_colors_;  ///< of the links between leaf switches and spine
   std::vector<std::uint32_t> device_colors_, link_colors_;
 };
 
@@ -213,13 +226,17 @@ Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role,
       fold.devices);
   gather(
       topology.links.size(), [&](std::size_t i) { return refinement.link_color(i); }, fold.class_of_link, fold.links);
-  const auto host_color = [&](std::size_t i) {
-    std::vector<std::uint32_t> colors;
-    for (DeviceId device : topology.hosts[i].devices) colors.push_back(refinement.device_color(device.index()));
-    std::sort(colors.begin(), colors.end());
+  std::map<std::uint32_t, std::vector<std::uint32_t>> company;  // by kind of host
+  const auto host_color = [&](std::size_t i) -> const std::vector<std::uint32_t>& {
+    std::vector<std::uint32_t>& colors = company[refinement.kinds_of_hosts()[i]];
+    if (colors.empty()) {
+      for (DeviceId device : topology.hosts[i].devices) colors.push_back(refinement.device_color(device.index()));
+      std::sort(colors.begin(), colors.end());
+    }
     return colors;
   };
   gather(topology.hosts.size(), host_color, fold.class_of_host, fold.hosts);
+  fold.kind_of_host = refinement.kinds_of_hosts();
   return fold;
 }
 
@@ -229,14 +246,31 @@ Fold unfolded(const Topology& topology) {
   gather(topology.devices.size(), itself, fold.class_of_device, fold.devices);
   gather(topology.links.size(), itself, fold.class_of_link, fold.links);
   gather(topology.hosts.size(), itself, fold.class_of_host, fold.hosts);
+  for (std::size_t host = 0; host < topology.hosts.size(); ++host)
+    fold.kind_of_host.push_back(static_cast<std::uint32_t>(host));
   return fold;
 }
 
 std::vector<ClassUse> class_uses(const Fold& fold, DeviceClassId device_class,
                                  const std::function<std::vector<LinkUse>(DeviceId)>& route) {
   std::vector<double> totals(fold.links.size(), 0);
+  const std::size_t gpus = fold.class_of_device.size() / fold.kind_of_host.size();
+  std::vector<double> alike;  // hosts by kind
+  std::vector<std::size_t> first;
+  for (std::size_t host = 0; host < fold.kind_of_host.size(); ++host) {
+    const std::size_t kind = fold.kind_of_host[host];
+    if (kind >= alike.size()) {
+      alike.resize(kind + 1, 0);
+      first.resize(kind + 1, host);
+    }
+    alike[kind] += 1;
+  }
   for (DeviceId member : fold.devices[device_class.index()]) {
-    for (const LinkUse& use : route(member)) totals[fold.class_of_link[use.link.index()].index()] += use.share;
+    const std::size_t host = member.index() / gpus, kind = fold.kind_of_host[host];
+    if (host != first[kind]) continue;
+    for (const LinkUse& use : route(member)) {
+      totals[fold.class_of_link[use.link.index()].index()] += use.share * alike[kind];
+    }
   }
   return compact(totals, fold);
 }

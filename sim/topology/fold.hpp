@@ -22,6 +22,8 @@ struct Fold {
   std::vector<std::vector<LinkId>> links;  ///< members of each link class, ascending
   std::vector<HostClassId> class_of_host;
   std::vector<std::vector<HostId>> hosts;
+  /// Hosts with equal numbers are equal link by link and device by device: what one's devices load, the other's do.
+  std::vector<std::uint32_t> kind_of_host;
 };
 
 /// Colour refinement over devices and the links that their routes cross. `role[d]` is any number; equal numbers mean

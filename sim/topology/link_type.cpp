@@ -60,6 +60,7 @@ LinkType LinkCatalog::find(std::string_view name, const std::string& where) cons
   LinkType result = found->second;
   result.bandwidth = result.bandwidth * lanes;
   result.lanes = lanes;
+  result.name = name;
   return result;
 }
 

@@ -13,6 +13,7 @@ namespace shardsim {
 
 /// One wire, all its lanes together.
 struct LinkType {
+  std::string name;  ///< "pcie4x16"
   LinkKind kind = LinkKind::pcie;
   Bandwidth bandwidth;    ///< per direction
   double efficiency = 1;  ///< fraction of it that payload reaches

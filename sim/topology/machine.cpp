@@ -51,13 +51,14 @@ std::vector<std::size_t> Machine::of_kind(PartKind kind) const {
   return found;
 }
 
-void keep_gpus(Machine& machine, std::size_t count) {
+namespace {
+
+void keep_parts(Machine& machine, auto keeps) {
   constexpr std::size_t dropped = SIZE_MAX;
   std::vector<std::size_t> moved(machine.parts.size(), dropped);
   std::vector<Part> parts;
-  std::size_t gpus = 0;
   for (std::size_t i = 0; i < machine.parts.size(); ++i) {
-    if (machine.parts[i].kind == PartKind::gpu && gpus++ >= count) continue;
+    if (!keeps(machine.parts[i])) continue;
     moved[i] = parts.size();
     parts.push_back(machine.parts[i]);
   }
@@ -68,6 +69,17 @@ void keep_gpus(Machine& machine, std::size_t count) {
   }
   machine.parts = std::move(parts);
   machine.wires = std::move(wires);
+}
+
+}  // namespace
+
+void keep_gpus(Machine& machine, std::size_t count) {
+  std::size_t gpus = 0;
+  keep_parts(machine, [&](const Part& part) { return part.kind != PartKind::gpu || gpus++ < count; });
+}
+
+void drop_nics(Machine& machine) {
+  keep_parts(machine, [](const Part& part) { return part.kind != PartKind::nic; });
 }
 
 void check_machine(const Machine& machine) {

@@ -41,11 +41,12 @@ struct Machine {
 
 /// Drops all but the first `count` GPUs.
 void keep_gpus(Machine& machine, std::size_t count);
+void drop_nics(Machine& machine);
 /// Throws InputError unless there are GPUs, each reaches a NUMA node, and all NUMA nodes with parts reach one another.
 void check_machine(const Machine& machine);
 
-/// The machine `nodes` times, joined by its NICs through one non-blocking switch. Reads the parts' files; `gpu` stands
-/// in for the devices of all GPUs. Of `options` the sizes count.
+/// The machine `nodes` times, joined by its NICs as the fabric of `options` says. Reads the parts' files; `gpu` stands
+/// in for the devices of all GPUs. Of `options` the sizes, the fabric and the slow GPUs count.
 Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceCatalog& catalog,
                         const LinkCatalog& links, const TopologyOptions& options, const std::optional<GpuSpec>& gpu,
                         std::vector<std::string> assumptions);

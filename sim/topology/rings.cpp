@@ -19,6 +19,30 @@ void sort_by_bus(const Topology::Graph& graph, Order& gpus) {
   });
 }
 
+/// Bridged neighbours side by side, each followed by what is nearest to it: a ring crosses each bridge, and sockets as
+/// seldom as it can.
+Order along_bridges(const Topology::Graph& graph, const Order& bus_order) {
+  const std::size_t gpus = graph.gpus.size();
+  const auto links = [&](std::size_t a, std::size_t b) { return graph.nvlinks[a * gpus + b]; };
+  const auto shared = [&](std::size_t a, std::size_t b) {
+    const std::vector<std::size_t>&x = graph.gpus[a].place, &y = graph.gpus[b].place;
+    return std::mismatch(x.begin(), x.end(), y.begin(), y.end()).first - x.begin();
+  };
+  Order left = bus_order, order;
+  while (!left.empty()) {
+    auto next = left.begin();
+    if (!order.empty()) {
+      const std::size_t last = order.back();
+      next = std::max_element(left.begin(), left.end(), [&](std::size_t a, std::size_t b) {
+        return std::pair(links(last, a), shared(last, a)) < std::pair(links(last, b), shared(last, b));
+      });
+    }
+    order.push_back(*next);
+    left.erase(next);
+  }
+  return order;
+}
+
 bool all_switched(const Topology::Graph& graph, const Order& gpus) {
   for (std::size_t a : gpus) {
     for (std::size_t b : gpus) {
@@ -42,7 +66,10 @@ std::vector<Pattern> node_patterns(const Topology::Graph& graph, const Order& bu
     for (std::size_t b : bus_order) links.push_back(graph.nvlinks[a * graph.gpus.size() + b]);
   }
   const std::vector<Order> cycles = disjoint_cycles(parts, links);
-  if (cycles.empty()) return {{bus_order, 1}};
+  if (cycles.empty()) {
+    const bool bridged = std::any_of(links.begin(), links.end(), [](int count) { return count > 0; });
+    return {{bridged ? along_bridges(graph, bus_order) : bus_order, 1}};
+  }
   std::map<Order, double> weights;  // tours over parallel links coincide
   for (const Order& cycle : cycles) weights[cycle] += 0.5 / static_cast<double>(cycles.size());
   std::vector<Pattern> patterns;

@@ -220,6 +220,7 @@ struct NodeRouter {
         if (better(i, nic)) nic = i;
       }
       ++taken[nic];
+      graph.gpus[g].nic = nic;
       network_route(g, nics[nic]);
     }
   }
@@ -264,7 +265,7 @@ struct NodeRouter {
 }  // namespace
 
 std::shared_ptr<const Topology::Graph> route_node(const Machine& machine, const NodeLinks& node,
-                                                  const std::vector<GpuSpec>& gpu_specs) {
+                                                  const std::vector<GpuSpec>& gpu_specs, const Network& network) {
   NodeRouter layer(machine, node, gpu_specs);
   const std::size_t gpus = layer.gpus.size();
   layer.graph.peers.resize(gpus * gpus);
@@ -282,6 +283,9 @@ std::shared_ptr<const Topology::Graph> route_node(const Machine& machine, const 
     layer.graph.nvlinks[static_cast<std::size_t>(a * count + b)] += wire.type.lanes;
     layer.graph.nvlinks[static_cast<std::size_t>(b * count + a)] += wire.type.lanes;
   }
+  layer.graph.rails = network.rails;
+  layer.graph.nodes_a_leaf = network.nodes_a_leaf;
+  layer.graph.first_leaf_link = network.first_leaf_link;
   return std::make_shared<const Topology::Graph>(std::move(layer.graph));
 }
 
@@ -294,10 +298,16 @@ void Topology::Graph::append_route(DeviceId from, DeviceId to, std::vector<LinkU
   const std::size_t a = node_of(from), b = node_of(to);
   if (a == b) {
     append(peers[local(from) * gpus.size() + local(to)], a, out);
-  } else {
-    append(gpus[local(from)].to_network, a, out);
-    append(gpus[local(to)].from_network, b, out);
+    return;
   }
+  const bool relayed = rails && gpus[local(from)].nic != gpus[local(to)].nic;
+  if (relayed) append(peers[local(from) * gpus.size() + local(to)], a, out);
+  append(gpus[relayed ? local(to) : local(from)].to_network, a, out);
+  if (nodes_a_leaf > 0 && a / nodes_a_leaf != b / nodes_a_leaf) {
+    out.push_back({LinkId(first_leaf_link + 2 * (a / nodes_a_leaf)), 1});
+    out.push_back({LinkId(first_leaf_link + 2 * (b / nodes_a_leaf) + 1), 1});
+  }
+  append(gpus[local(to)].from_network, b, out);
 }
 
 std::vector<LinkUse> Topology::host_to_device(DeviceId device) const {

@@ -3,69 +3,74 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
 #include "sim/topology/box.hpp"
 #include "sim/topology/dot.hpp"
+#include "sim/topology/named_machine.hpp"
+#include "sim/topology/readers/machine_file.hpp"
 #include "sim/topology/shorthand.hpp"
 
 namespace shardsim {
 
 namespace {
 
+/// "3x@box.txt": how many nodes, then the file.
+std::optional<std::size_t> nodes_of_file(std::string_view& text) {
+  const auto at = text.find('@');
+  if (at == std::string_view::npos) return std::nullopt;
+  std::size_t nodes = 1;
+  if (at > 0) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + at, nodes);
+    if (error != std::errc{} || end + 1 != text.data() + at || *end != 'x') return std::nullopt;
+    if (nodes < 1 || nodes > 8192) {
+      throw InputError("'" + std::string(text.substr(0, at)) + "' is no usable count of nodes",
+                       fmt::format("--topology {}", text), "from 1x to 8192x");
+    }
+  }
+  text.remove_prefix(at + 1);
+  return nodes;
+}
+
 struct Loader {
-  std::filesystem::path folder;
-  DeviceCatalog catalog;
-  LinkCatalog links;
-  TopologyOptions options;
+  Catalogs catalogs;
+  std::string gpu;  ///< --gpu
   std::vector<std::string> assumptions = {};
 
-  Topology build(const Machine& machine, std::size_t nodes, const std::optional<GpuSpec>& gpu) {
-    return build_topology(machine, nodes, catalog, links, options, gpu, std::move(assumptions));
-  }
-
   std::optional<GpuSpec> named_gpu() {
-    if (options.gpu.empty()) return std::nullopt;
-    return catalog.gpu(options.gpu, "--gpu", assumptions);
+    if (gpu.empty()) return std::nullopt;
+    return catalogs.devices.gpu(gpu, "--gpu", assumptions);
   }
 
-  Topology system(const Shorthand& shorthand) {
-    Machine machine = read_dot(folder / (shorthand.system + ".dot"), links);
+  NamedMachine system(const Shorthand& shorthand) {
+    Machine machine = read_dot(catalogs.folder / (shorthand.system + ".dot"), catalogs.links);
     if (shorthand.nodes > 1) machine.name = fmt::format("{}x{}", shorthand.nodes, machine.name);
-    return build(machine, shorthand.nodes, named_gpu());
+    return {std::move(machine), shorthand.nodes, named_gpu(), std::move(assumptions)};
   }
 
-  /// The first GPUs of the device's own system, or a box made up for them.
-  Machine machine_for(const GpuSpec& gpu, std::size_t count) {
-    for (const std::string& system : gpu.default_systems) {
-      Machine machine = read_dot(folder / (system + ".dot"), links);
-      const std::size_t held = machine.of_kind(PartKind::gpu).size();
-      if (held < count) continue;
-      keep_gpus(machine, count);
-      machine.name = fmt::format("{}x{}", count, gpu.name);
-      machine.price_per_hour_usd = 0;  // the system's price is that of all its GPUs
-      machine.host_power_watts *= static_cast<double>(count) / static_cast<double>(held);  // their share
-      assumptions.push_back(fmt::format("{} is taken as {}of {}: {}", machine.name,
-                                        count == held ? "all GPUs " : fmt::format("{} of the {} GPUs ", count, held),
-                                        system, describe_host(machine)));
-      return machine;
-    }
-    return generic_box(gpu, count, links, catalog, assumptions);
-  }
-
-  Topology counted(const Shorthand& shorthand, const std::string& where) {
-    if (shorthand.device.empty() && options.gpu.empty()) {
+  NamedMachine counted(const Shorthand& shorthand, const std::string& where) {
+    if (shorthand.device.empty() && gpu.empty()) {
       throw InputError("the topology names no device", where, "4xA100, or the device in --gpu");
     }
     const std::optional<GpuSpec> named = named_gpu();
-    const GpuSpec gpu = named ? *named : catalog.gpu(shorthand.device, where, assumptions);
-    if (named && !normalized_name(gpu.name).starts_with(normalized_name(shorthand.device))) {
-      assumptions.push_back(fmt::format("--gpu {} stands in for the {} of {}", gpu.name, shorthand.device, where));
+    const GpuSpec spec = named ? *named : catalogs.devices.gpu(shorthand.device, where, assumptions);
+    if (named && !normalized_name(spec.name).starts_with(normalized_name(shorthand.device))) {
+      assumptions.push_back(fmt::format("--gpu {} stands in for the {} of {}", spec.name, shorthand.device, where));
     }
-    Machine machine = machine_for(gpu, shorthand.gpus);
+    Machine machine = usual_machine(spec, shorthand.gpus, catalogs, assumptions);
     if (shorthand.nodes > 1) machine.name = fmt::format("{}x{}", shorthand.nodes, machine.name);
-    return build(machine, shorthand.nodes, gpu);
+    return {std::move(machine), shorthand.nodes, spec, std::move(assumptions)};
+  }
+
+  /// A machine's own description.
+  NamedMachine described(const std::filesystem::path& file, std::size_t nodes, const std::string& where) {
+    MachineFile found = read_machine_file(file, gpu, catalogs, assumptions);
+    nodes *= found.nodes;
+    if (!found.machine) return counted({nodes, found.gpus, "", ""}, where);
+    if (nodes > 1) found.machine->name = fmt::format("{}x{}", nodes, found.machine->name);
+    return {std::move(*found.machine), nodes, named_gpu(), std::move(assumptions)};
   }
 };
 
@@ -102,21 +107,26 @@ std::vector<std::string> system_names(const std::filesystem::path& folder) {
   return names;
 }
 
-Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder) {
+NamedMachine load_machine(std::string_view text, const std::string& gpu, const Catalogs& catalogs) {
   if (text.empty())
     throw InputError("the topology is empty", "--topology", "4xA100, a system such as dgx-a100, or a DOT file");
-  if (text.front() == '@') {
-    throw InputError("reading a machine's own description is not available yet", fmt::format("--topology {}", text),
-                     "4xA100, 2x8xH100, a system such as dgx-a100, or a DOT file");
-  }
-  Loader loader{folder, DeviceCatalog(folder / "devices"), LinkCatalog(folder / "links.yaml"), options};
+  Loader loader{catalogs, gpu};
+  const std::string where = fmt::format("--topology {}", text);
+  std::string_view rest = text;
+  if (const auto nodes = nodes_of_file(rest)) return loader.described(std::string(rest), *nodes, where);
   const std::filesystem::path file{std::string(text)};
   if (file.extension() == ".dot" || text.find('/') != std::string_view::npos) {
-    return loader.build(read_dot(file, loader.links), 1, loader.named_gpu());
+    return {read_dot(file, catalogs.links), 1, loader.named_gpu(), std::move(loader.assumptions)};
   }
-  const Shorthand shorthand = parse_shorthand(text, system_names(folder));
-  return shorthand.system.empty() ? loader.counted(shorthand, fmt::format("--topology {}", text))
-                                  : loader.system(shorthand);
+  const Shorthand shorthand = parse_shorthand(text, system_names(catalogs.folder));
+  return shorthand.system.empty() ? loader.counted(shorthand, where) : loader.system(shorthand);
+}
+
+Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder) {
+  const Catalogs catalogs(folder);
+  NamedMachine named = load_machine(text, options.gpu, catalogs);
+  return build_topology(named.machine, named.nodes, catalogs.devices, catalogs.links, options, named.gpu,
+                        std::move(named.assumptions));
 }
 
 }  // namespace shardsim

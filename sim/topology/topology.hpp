@@ -38,7 +38,8 @@ struct Device {
   std::string id;  ///< "gpu0", over all nodes
   GpuSpec spec;
   HostId host;
-  int socket = 0;  ///< NUMA node index on its host
+  int socket = 0;    ///< NUMA node index on its host
+  double speed = 1;  ///< --slow-gpu: its kernels take 1 / speed as long; `spec` is slowed already
 };
 
 /// One node's processor side. Memory is one pool a host; its bandwidth is one `memory` link a NUMA node.
@@ -104,13 +105,16 @@ class Topology {
   std::shared_ptr<const Graph> graph;
 };
 
-/// Reads what --topology says: "4xA100", "2x8xH100", a named system (a file of `folder` without its ending), or a path
-/// to a DOT file. `gpu` (may be empty) names or narrows the device. Throws InputError: unknown names with the nearest
-/// known ones, an unreachable GPU, a malformed file with its line.
+/// Reads what --topology says: "4xA100", "2x8xH100", a named system (a file of `folder` without its ending), a path to
+/// a DOT file, or "@FILE", a machine's own description (readers/machine_file.hpp). `gpu` (may be empty) names or
+/// narrows the device. Throws InputError: unknown names with the nearest known ones, an unreachable GPU, a malformed
+/// file with its line.
 struct TopologyOptions {
   std::string gpu = {};
   std::optional<Bytes> host_memory = {};  ///< --host-memory: per node
   std::optional<Bytes> nvme = {};         ///< --nvme: per node
+  std::string fabric = {};     ///< --fabric: what joins the nodes (fabric.hpp); empty: a non-blocking network
+  std::string slow_gpus = {};  ///< --slow-gpu: "3:0.8,5:0.5", GPUs that run slower than they should
 };
 Topology load_topology(std::string_view text, const TopologyOptions& options, const std::filesystem::path& folder);
 /// Names of the shipped systems, sorted.

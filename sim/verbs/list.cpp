@@ -10,6 +10,8 @@
 #include "sim/request/choices.hpp"
 #include "sim/request/strategy_name.hpp"
 #include "sim/simulate.hpp"
+#include "sim/topology/named_machine.hpp"
+#include "sim/topology/write_dot.hpp"
 #include "sim/verbs/output.hpp"
 #include "sim/verbs/verb.hpp"
 
@@ -58,6 +60,8 @@ constexpr std::array kinds = {
          device_detail},
     Kind{"systems", "what --topology takes by name",
          [](const DataFolders& data) { return system_names(data.topologies); }, system_detail},
+    Kind{"topologies", "the same; --dot NAME draws any topology",
+         [](const DataFolders& data) { return system_names(data.topologies); }, system_detail},
     Kind{"strategies", "what --strategy takes", [](const DataFolders&) { return strategy_names(); },
          [](const std::string& name, const DataFolders&) { return describe_strategy(name); }},
     Kind{"optimizers", "what --optimizer takes", [](const DataFolders&) { return names_of(optimizer_choices); },
@@ -68,7 +72,8 @@ constexpr std::array kinds = {
     Kind{"implementations", "what --implementation takes",
          [](const DataFolders&) { return names_of(implementation_choices); }},
     Kind{"adapters", "what --peft takes", [](const DataFolders&) { return names_of(peft_choices); }},
-    Kind{"quantizations", "what --quantization takes", [](const DataFolders&) { return names_of(quantization_choices); }},
+    Kind{"quantizations", "what --quantization takes",
+         [](const DataFolders&) { return names_of(quantization_choices); }},
     Kind{"checkpointing", "what --checkpointing takes",
          [](const DataFolders&) {
            Names names = names_of(checkpointing_choices);
@@ -104,14 +109,40 @@ std::string listing(const Kind& kind, const DataFolders& data, bool verbose) {
   return text;
 }
 
+/// `list topologies --dot TOPOLOGY [--gpu DEVICE]`: one node of it for Graphviz.
+struct Drawing {
+  std::string topology, gpu;
+};
+
+std::string draw(const Drawing& drawing, const DataFolders& data) {
+  const NamedMachine named = load_machine(drawing.topology, drawing.gpu, Catalogs(data.topologies));
+  Machine machine = named.machine;
+  for (std::size_t gpu : machine.of_kind(PartKind::gpu)) {
+    if (named.gpu) machine.parts[gpu].device = named.gpu->name;
+  }
+  std::vector<std::string> remarks = {
+      fmt::format("{}, as shardsim simulates it{}", named.machine.name,
+                  named.nodes > 1 ? fmt::format(": {} of this node", named.nodes) : "")};
+  for (const std::string& assumption : named.assumptions) remarks.push_back("assumed: " + assumption);
+  return write_dot(machine, remarks);
+}
+
 }  // namespace
 
 ExitStatus run_list(const Command& command) {
   bool verbose = false;
   const Kind* kind = nullptr;
-  for (const std::string& argument : command.arguments) {
+  Drawing drawing;
+  const std::vector<std::string>& arguments = command.arguments;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
     if (argument == "-v" || argument == "--verbose") {
       verbose = true;
+    } else if (argument == "--dot" || argument == "--gpu") {
+      if (i + 1 == arguments.size()) {
+        throw InputError(argument + " lacks its value", "list", "shardsim list topologies --dot NAME [--gpu DEVICE]");
+      }
+      (argument == "--dot" ? drawing.topology : drawing.gpu) = arguments[++i];
     } else if (argument.starts_with('-') || kind != nullptr) {
       throw InputError("unexpected argument '" + argument + "'", "list", "shardsim list KIND [-v]");
     } else {
@@ -119,12 +150,20 @@ ExitStatus run_list(const Command& command) {
     }
   }
   if (kind == nullptr) throw InputError("list of what is missing", "", "shardsim list KIND (see shardsim list --help)");
-  write_result(listing(*kind, find_data(command.program), verbose), "");
+  const DataFolders data = find_data(command.program);
+  const bool draws = !drawing.topology.empty() || !drawing.gpu.empty();
+  if (draws && (drawing.topology.empty() || (kind->name != "topologies" && kind->name != "systems"))) {
+    throw InputError("--dot and --gpu draw a topology", "list", "shardsim list topologies --dot NAME [--gpu DEVICE]");
+  }
+  write_result(draws ? draw(drawing, data) : listing(*kind, data, verbose), "");
   return ExitStatus::fits;
 }
 
 std::string list_help() {
-  return "Usage: shardsim list KIND [-v]\n\nPrints names, one a line; with -v what each stands for.\n\nKinds:\n" +
+  return "Usage: shardsim list KIND [-v]\n"
+         "       shardsim list topologies --dot TOPOLOGY [--gpu DEVICE]\n\n"
+         "Prints names, one a line; with -v what each stands for. With --dot, one node of a topology (a name, 4xA100,\n"
+         "@FILE) as a graph that Graphviz draws and --topology reads.\n\nKinds:\n" +
          kind_lines();
 }
 

@@ -19,8 +19,7 @@ TEST_CASE("known values that wait are named as such, with what there is") {
       {"--allocator", {"expandable"}},
       {"--format", {"html"}},
       {"--trace", {"t.json"}},
-      {"--memory-snapshot", {"m.pickle"}},
-      {"--topology", {"@topo.txt", "@lstopo.xml"}}};
+      {"--memory-snapshot", {"m.pickle"}}};
   for (const auto& [option, values] : waiting) {
     for (const std::string& value : values) {
       INFO(option << " " << value);

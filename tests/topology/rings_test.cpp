@@ -100,6 +100,37 @@ TEST_CASE("without enough NVLink the ring follows the bus") {
   CHECK(tree.rings(everyone(tree))[0].order == bus);
 }
 
+TEST_CASE("a box with bridged pairs rings through the bridges, wherever they lead") {
+  // 0-4, 1-5, 2-6 and 3-7 are bridged across two sockets of four.
+  std::string text = "graph g {\n";
+  for (const std::string numa : {"0", "1"}) {
+    text += "numa" + numa + " [kind=numa, cpu=\"EPYC-7742\", dram=\"1 TiB\", memory_bandwidth=\"200 GB/s\"];\n";
+  }
+  text += "numa0 -- numa1 [link=xgmi2x4];\n";
+  for (int g = 0; g < 8; ++g) {
+    const std::string gpu = "gpu" + std::to_string(g);
+    text += gpu + " [kind=gpu, device=\"A100-PCIE-80GB\"]; " + gpu + " -- numa" + (g < 4 ? "0" : "1") +
+            " [link=pcie4x16];\n";
+    if (g < 4) text += gpu + " -- gpu" + std::to_string(g + 4) + " [link=nvbridge3x12];\n";
+  }
+  const ScratchFile file("bridged.dot", text + "}\n");
+  const Topology t = load(file.path());
+  const std::vector<Ring> rings = t.rings(everyone(t));
+  REQUIRE(rings.size() == 1);
+  std::size_t bridges = 0;
+  const std::map<std::string, double> load = loads(t, rings);
+  for (const Link& link : t.links) {
+    if (link.kind == LinkKind::nvlink && load.contains(link.id)) ++bridges;
+    if (link.kind == LinkKind::interconnect) CHECK_FALSE(load.contains(link.id));
+  }
+  CHECK(bridges == 4);
+  // A pair alone is as quick as its bridge; any third makes it a PCIe box.
+  const Topology pairs = load_topology("a100-pcie-8x", {}, topologies());
+  const std::vector<DeviceId> two = {DeviceId(0), DeviceId(1)}, three = {DeviceId(0), DeviceId(1), DeviceId(2)};
+  for (const auto& [link, share] : loads(pairs, pairs.rings(two))) CHECK(link.find("numa") == std::string::npos);
+  CHECK(loads(pairs, pairs.rings(three)).contains("gpu1>numa0"));
+}
+
 TEST_CASE("over nodes every NIC sends and receives its part") {
   const Topology t = load("4x8xH100");
   const std::vector<Ring> rings = t.rings(everyone(t));
