@@ -76,12 +76,12 @@ struct NodeBuilder {
   }
 
   /// The drive's own rates stand for the whole way up to its port.
-  void add_drive(std::size_t i, std::size_t port) {
+  void add_drive(std::size_t i, std::size_t at) {
     constexpr Time drive_latency(80'000'000);  // 80 us: assumed, the usual order of a flash read
     const Part& part = machine.parts[i];
     const DriveSpec& spec = once(drives, part.device, [&] { return catalog.drive(part.device, part.where); });
-    add_link(i, port, part.id + ">" + machine.parts[port].id, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
-    add_link(port, i, machine.parts[port].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1,
+    add_link(i, at, part.id + ">" + machine.parts[at].id, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
+    add_link(at, i, machine.parts[at].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1,
              drive_latency);
     storage += spec.capacity * part.count;
     has_drives = true;
