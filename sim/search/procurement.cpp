@@ -179,7 +179,7 @@ bool is_wanted(const std::string& gpu, const Constraints& constraints) {
 }  // namespace
 
 std::optional<double> Offer::cost(const Constraints& constraints) const {
-  return rent_usd && constraints.rent ? rent_usd : own_usd;
+  return constraints.rent ? rent_usd : own_usd;
 }
 
 std::vector<Offer> find_offers(const OptionTexts& job, const std::vector<OptionTexts>& recipes,

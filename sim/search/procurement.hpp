@@ -38,7 +38,7 @@ struct Offer {
   std::optional<double> buy_usd;    ///< the purchase
   std::vector<std::string> misses;  ///< the constraints that it breaks; empty: none
   bool fits() const { return result.status == PointStatus::fits; }
-  /// What the run costs to rent, or where that is unknown or not wanted as a share of owning; absent: nobody knows.
+  /// What the run costs to rent or, where only buying is wanted, as its share of owning; absent: nobody knows.
   std::optional<double> cost(const Constraints& constraints) const;
 };
 

@@ -248,7 +248,11 @@ class PlanText {
                   ? fmt::format("; bought for {} USD ({})", dollars(offer.price.buy), offer.price.buy_source)
                   : "; no price to buy";
     }
-    std::string text = "\nPrices of a node, and where they are from\n";
+    std::string text = "\nRanked by ";
+    text += constraints_.rent
+                ? "the price of renting; what has no such price stands below, by time (--buy: by owning)\n"
+                : "the share of owning\n";
+    text += "\nPrices of a node, and where they are from\n";
     for (const auto& [system, said] : sources) text += wrapped(system + ": " + said, "  - ", "    ", text_width);
     text += wrapped(fmt::format("own: the purchase written off evenly over {:.3g} years, the run's share of it, and "
                                 "electricity at {:.3g} USD a kWh, every GPU at its board power",
