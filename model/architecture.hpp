@@ -149,7 +149,7 @@ struct Dimensions {
 
 /// How a checkpoint says that it is quantized, in its config.json's quantization_config.
 struct StoredQuantization {
-  std::string method;  ///< as transformers names it: "bitsandbytes", "gptq", "awq"
+  std::string method;                   ///< as transformers names it: "bitsandbytes", "gptq", "awq"
   std::optional<Quantization> storage;  ///< absent where the method is not simulated
   std::vector<std::string> warnings;    ///< settings of it that are not simulated, a sentence each
 };
@@ -168,8 +168,8 @@ class Architecture {
   std::int64_t parameter_count() const;
   /// Elements of those that are trained.
   std::int64_t trainable_count() const;
-  /// What transformers registers as buffers, which every rank holds whole: rotary frequencies in fp32, gpt2's causal mask
-  /// of every layer (a byte for each pair of positions), the corrections of deepseek_v3's routers.
+  /// What transformers registers as buffers, which every rank holds whole: rotary frequencies in fp32, gpt2's causal
+  /// mask of every layer (a byte for each pair of positions), the corrections of deepseek_v3's routers.
   std::int64_t buffer_bytes() const;
   /// True where the base is frozen and something small is trained.
   bool adapted() const;

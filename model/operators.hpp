@@ -32,11 +32,12 @@ struct GraphOptions {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
-  bool autocast = false;                ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
-  bool converts_outputs = false;        ///< the logits that forward() returns are copied to fp32 by accelerate
-  bool input_requires_gradient = false; ///< enable_input_require_grads: the frozen embedding's result takes part in backward
-  double adapter_dropout = 0;           ///< on the input of each adapter
-  bool compile = false;  ///< torch.compile of each decoder layer
+  bool autocast = false;          ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool converts_outputs = false;  ///< the logits that forward() returns are copied to fp32 by accelerate
+  bool input_requires_gradient =
+      false;                   ///< enable_input_require_grads: the frozen embedding's result takes part in backward
+  double adapter_dropout = 0;  ///< on the input of each adapter
+  bool compile = false;        ///< torch.compile of each decoder layer
 };
 
 /// What bounds a kernel's time.

@@ -11,10 +11,13 @@ enum class DType : std::uint8_t { f32, bf16, f16, f8 };
 /// Bytes of one element.
 constexpr std::int64_t size_of(DType type) {
   switch (type) {
-    case DType::f32: return 4;
+    case DType::f32:
+      return 4;
     case DType::bf16:
-    case DType::f16: return 2;
-    case DType::f8: return 1;
+    case DType::f16:
+      return 2;
+    case DType::f8:
+      return 1;
   }
   return 0;
 }
@@ -26,15 +29,18 @@ enum class Precision : std::uint8_t {
   amp_bf16,    ///< autocast to bf16 over fp32 weights
   bf16,        ///< everything in bf16, the optimizer's state included
   fp32,
-  fp8_mixed,   ///< bf16-mixed with the linear layers' products in fp8
+  fp8_mixed,  ///< bf16-mixed with the linear layers' products in fp8
 };
 
 /// The type of activations and of matrix products' operands.
 constexpr DType compute_type(Precision precision) {
   switch (precision) {
-    case Precision::fp16_mixed: return DType::f16;
-    case Precision::fp32: return DType::f32;
-    default: return DType::bf16;
+    case Precision::fp16_mixed:
+      return DType::f16;
+    case Precision::fp32:
+      return DType::f32;
+    default:
+      return DType::bf16;
   }
 }
 /// True where the optimizer updates an fp32 copy beside 16-bit weights (or fp32 shards cast on use).

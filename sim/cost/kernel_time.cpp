@@ -22,9 +22,9 @@ constexpr std::array<Tile, 6> tiles{
 constexpr double prologue = 128;
 
 /// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach: norms,
-/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over tests/published/measured.csv, 2026-11;
-/// single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the datasheet's bandwidth on A100
-/// (MooreThreads/SimuMax@4dcaae51).
+/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over
+/// tests/published/measured.csv, 2026-11; single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the
+/// datasheet's bandwidth on A100 (MooreThreads/SimuMax@4dcaae51).
 constexpr double kernel_mix = 0.72;
 
 /// FlashAttention 1 against 2, forward and backward, causal, on A100: 92 to 110 instead of 173 to 189 TFLOPS (Dao 2023,

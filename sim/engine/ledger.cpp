@@ -104,7 +104,8 @@ std::vector<PoolPeak> describe_peaks(const Program& program, std::span<const Tim
       by_category[static_cast<std::size_t>(program.tensors[instruction.index].category)] += now - bytes;
       bytes = now;
     }
-    peaks[stage] = {high.allocated, high.reserved, by_category, instants[high.at], mark, high.at, largest_tensors(held)};
+    peaks[stage] = {high.allocated, high.reserved, by_category,          instants[high.at],
+                    mark,           high.at,       largest_tensors(held)};
   }
   return peaks;
 }

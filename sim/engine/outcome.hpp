@@ -34,9 +34,9 @@ struct PoolPeak {
 struct ProgramOutcome {
   std::vector<Span> spans;  ///< by TaskId
   PoolPeak device;
-  std::int64_t final_device_bytes = 0;   ///< live at the end
+  std::int64_t final_device_bytes = 0;    ///< live at the end
   std::vector<PoolPeak> device_by_stage;  ///< the device's peak inside each stage_of(): load, each step, save
-  std::vector<Time> step_end;            ///< when the last task of each step was done
+  std::vector<Time> step_end;             ///< when the last task of each step was done
 };
 
 /// A host's high-water marks inside one stage of the run.

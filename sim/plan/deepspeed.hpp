@@ -21,8 +21,8 @@ struct ZeroSizes {
 ZeroSizes zero_sizes(Precision precision);
 
 /// The optimizer's parameter groups, of what is trained, as the Hugging Face Trainer makes them: with weight decay
-/// (matrices), without (norms and biases); each in registration order. AdamW over model.parameters() would have one group: one norm, one
-/// all-gather and one padding less, and partitions cut in registration order.
+/// (matrices), without (norms and biases); each in registration order. AdamW over model.parameters() would have one
+/// group: one norm, one all-gather and one padding less, and partitions cut in registration order.
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture);
 
 /// The part of a flat parameter group that a rank owns under stages 1 and 2.

@@ -17,8 +17,8 @@ namespace shardsim {
 /// then
 ///   put into one flat buffer, from device memory through host memory, in pinned memory beside the pinned originals.
 /// - FSDP: rank 0 alone holds the model in host memory (cpu_ram_efficient_loading) and broadcasts it tensor by tensor
-///   (accelerate/utils/fsdp_utils.py, fsdp2_load_full_state_dict), FSDP1 unit by unit, each flattened into a copy before
-///   it is sharded (torch/distributed/fsdp/_init_utils.py); shards are upcast afterwards.
+///   (accelerate/utils/fsdp_utils.py, fsdp2_load_full_state_dict), FSDP1 unit by unit, each flattened into a copy
+///   before it is sharded (torch/distributed/fsdp/_init_utils.py); shards are upcast afterwards.
 /// - device-map: each tensor goes from its mapped file to its device.
 /// No time passes in this stage: what a file system gives is not known. At its end the device's cache is emptied, as
 /// DeepSpeed does; elsewhere the first step takes up what it held.

@@ -37,7 +37,8 @@ void check_fsdp2(const Request& request) {
 void check_fsdp1(const Request& request) {
   const OptimizerKind kind = request.optimizer;
   if (kind == OptimizerKind::muon) {
-    refuse(request, "torch.optim.Muon takes matrices only, and FSDP1's parameters are flat", "adamw; or muon under fsdp");
+    refuse(request, "torch.optim.Muon takes matrices only, and FSDP1's parameters are flat",
+           "adamw; or muon under fsdp");
   }
   if (request.offload.any() && (is_bitsandbytes(kind) || kind == OptimizerKind::adafactor)) {
     refuse(request, "its step on the CPU is not simulated yet", "adamw, adamw-bf16, sgd or sgd-momentum");

@@ -62,8 +62,8 @@ class Recorder {
   /// streams. One rank: no task, as NCCL does nothing.
   void collective(CollectiveKind kind, double total_bytes, std::string_view label, StreamId stream,
                   Group group = Group::shard);
-  /// While muted, nothing is recorded: what another program of the same host thread does. Tensors allocated then are not
-  /// this program's, and their release is not either.
+  /// While muted, nothing is recorded: what another program of the same host thread does. Tensors allocated then are
+  /// not this program's, and their release is not either.
   void mute(bool muted) { muted_ = muted; }
   /// This program's process has no communicator.
   void forget_communicator();

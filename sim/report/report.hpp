@@ -141,7 +141,7 @@ struct Report {
   std::optional<RunReport> run = {};  ///< absent: the request says no length
   std::optional<SaveReport> save = {};
   double states_bytes_per_parameter =
-      0;  ///< weights, master weights, gradients and optimizer states a parameter, unsharded
+      0;                   ///< weights, master weights, gradients and optimizer states a parameter, unsharded
   double power_watts = 0;  ///< of the whole machine at work
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;

@@ -30,13 +30,11 @@ inline constexpr std::array precision_choices = {Choice<Precision>{"bf16-mixed",
                                                  Choice<Precision>{"fp8-mixed", Precision::fp8_mixed}};
 inline constexpr std::array reduce_dtype_choices = {
     Choice<DType>{"bf16", DType::bf16}, Choice<DType>{"fp16", DType::f16}, Choice<DType>{"fp32", DType::f32}};
-inline constexpr std::array peft_choices = {Choice<PeftKind>{"none", PeftKind::none},
-                                            Choice<PeftKind>{"lora", PeftKind::lora},
-                                            Choice<PeftKind>{"qlora", PeftKind::qlora},
-                                            Choice<PeftKind>{"dora", PeftKind::dora},
-                                            Choice<PeftKind>{"qdora", PeftKind::qdora},
-                                            Choice<PeftKind>{"adapter", PeftKind::adapter},
-                                            Choice<PeftKind>{"prompt", PeftKind::prompt}};
+inline constexpr std::array peft_choices = {
+    Choice<PeftKind>{"none", PeftKind::none},    Choice<PeftKind>{"lora", PeftKind::lora},
+    Choice<PeftKind>{"qlora", PeftKind::qlora},  Choice<PeftKind>{"dora", PeftKind::dora},
+    Choice<PeftKind>{"qdora", PeftKind::qdora},  Choice<PeftKind>{"adapter", PeftKind::adapter},
+    Choice<PeftKind>{"prompt", PeftKind::prompt}};
 inline constexpr std::array quantization_choices = {
     Choice<Quantization>{"nf4-dq", Quantization::nf4_dq}, Choice<Quantization>{"nf4", Quantization::nf4},
     Choice<Quantization>{"fp4", Quantization::fp4}, Choice<Quantization>{"int8", Quantization::int8},
@@ -69,11 +67,10 @@ inline constexpr std::array optimizer_choices = {
 inline constexpr std::array optimizer_impl_choices = {Choice<OptimizerImpl>{"fused", OptimizerImpl::fused},
                                                       Choice<OptimizerImpl>{"foreach", OptimizerImpl::foreach},
                                                       Choice<OptimizerImpl>{"for-loop", OptimizerImpl::for_loop}};
-inline constexpr std::array save_choices = {Choice<SaveKind>{"none", SaveKind::none},
-                                            Choice<SaveKind>{"sharded", SaveKind::sharded},
-                                            Choice<SaveKind>{"full", SaveKind::full},
-                                            Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
-                                            Choice<SaveKind>{"adapter", SaveKind::adapter}};
+inline constexpr std::array save_choices = {
+    Choice<SaveKind>{"none", SaveKind::none}, Choice<SaveKind>{"sharded", SaveKind::sharded},
+    Choice<SaveKind>{"full", SaveKind::full}, Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
+    Choice<SaveKind>{"adapter", SaveKind::adapter}};
 inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
                                               Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
                                               Choice<Format>{"markdown", Format::markdown}};

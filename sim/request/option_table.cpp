@@ -47,7 +47,7 @@ constexpr std::array table = {
         "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
 
-    OptionSpec{"Adapters", "peft", 0, "METHOD", 
+    OptionSpec{"Adapters", "peft", 0, "METHOD",
                "parameter-efficient fine-tuning: none, lora, qlora, dora, qdora, adapter (Houlsby), prompt, or PEFT's "
                "adapter_config.json [none]"},
     OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
@@ -59,7 +59,9 @@ constexpr std::array table = {
                "cast what is not quantized to fp32, as prepare_model_for_kbit_training does [the runtime's]"},
 
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
-    OptionSpec{"Framework", "loss", 0, "LOSS", "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
+    OptionSpec{
+        "Framework", "loss", 0, "LOSS",
+        "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
 

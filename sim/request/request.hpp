@@ -96,7 +96,7 @@ struct Request {
   std::string fabric;     ///< as typed, "fat-tree:2"; empty: a non-blocking network
   std::string slow_gpus;  ///< as typed, "3:0.8"
   std::string model = "llama-2-7b";
-  std::string strategy;  ///< as typed, "zero3-offload"
+  std::string strategy;    ///< as typed, "zero3-offload"
   std::string deepspeed;   ///< the ds_config.json that was read; empty: none
   std::string accelerate;  ///< the accelerate YAML that was read; empty: none
   StrategyKind kind = StrategyKind::single;
@@ -107,8 +107,8 @@ struct Request {
   bool micro_batch_given = false;
   std::int64_t grad_accum = 1;
   bool grad_accum_given = false;
-  std::optional<std::int64_t> train_batch_size;        ///< DeepSpeed's: sequences a step, over all ranks
-  std::optional<std::int64_t> processes, machines;     ///< what an accelerate YAML says of the topology
+  std::optional<std::int64_t> train_batch_size;     ///< DeepSpeed's: sequences a step, over all ranks
+  std::optional<std::int64_t> processes, machines;  ///< what an accelerate YAML says of the topology
   Precision precision = Precision::bf16_mixed;
   std::optional<DType> reduce_dtype;  ///< absent: the runtime's
   OptimizerKind optimizer = OptimizerKind::adamw;

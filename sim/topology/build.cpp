@@ -81,8 +81,7 @@ struct NodeBuilder {
     const Part& part = machine.parts[i];
     const DriveSpec& spec = once(drives, part.device, [&] { return catalog.drive(part.device, part.where); });
     add_link(i, at, part.id + ">" + machine.parts[at].id, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
-    add_link(at, i, machine.parts[at].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1,
-             drive_latency);
+    add_link(at, i, machine.parts[at].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1, drive_latency);
     storage += spec.capacity * part.count;
     has_drives = true;
   }

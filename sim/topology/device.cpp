@@ -118,9 +118,16 @@ std::vector<std::string> names_of_kind(const std::filesystem::path& folder, std:
 }
 
 /// What parts of one family share when nobody measured each.
-const std::vector<std::string> shared_keys = {"memory_efficiency",  "matmul_efficiency", "collective_slowdown", "attention_forward_curve",
-                                              "attention_backward_curve", "kernel_launch", "kernel_floor",
-                                              "context_memory",           "nccl_memory",   "cublas_workspace"};
+const std::vector<std::string> shared_keys = {"memory_efficiency",
+                                              "matmul_efficiency",
+                                              "collective_slowdown",
+                                              "attention_forward_curve",
+                                              "attention_backward_curve",
+                                              "kernel_launch",
+                                              "kernel_floor",
+                                              "context_memory",
+                                              "nccl_memory",
+                                              "cublas_workspace"};
 
 GpuSpec read_gpu(const SpecFile& file) {
   GpuSpec spec;

@@ -89,7 +89,8 @@ TEST_CASE("includes that point up, aside or past the plan are found, with file a
         "sim/plan/plan.cpp:1: include of sim/engine/engine.hpp: points up, from sim/plan/ to sim/engine/\n"
         "sim/plan/plan.cpp:2: include of plan.hpp: is written relative to a folder, or stands on no floor\n"
         "sim/report/text.cpp:1: include of sim/simulate.hpp: points up, from sim/report/ to sim/simulate\n"
-        "sim/report/text.cpp:2: include of sim/sweep/build.hpp: only sim/validation, sim/verbs and sim/main.cpp know sim/sweep\n"
+        "sim/report/text.cpp:2: include of sim/sweep/build.hpp: only sim/validation, sim/verbs and sim/main.cpp know "
+        "sim/sweep\n"
         "sim/simulate.cpp:1: include of sim/verbs/verbs.hpp: points up, from sim/simulate to sim/verbs/\n"
         "sim/sweep/sweep.cpp:1: include of sim/simulate.hpp: sim/sweep knows no simulation, only model/core\n");
 }

@@ -11,7 +11,8 @@ using namespace shardsim;
 
 namespace {
 
-const std::vector<std::string> one_gpu{"single", "zero1", "zero2", "zero3", "zero3-offload", "fsdp", "fsdp-offload", "device-map"};
+const std::vector<std::string> one_gpu{"single",        "zero1", "zero2",        "zero3",
+                                       "zero3-offload", "fsdp",  "fsdp-offload", "device-map"};
 const std::vector<std::string> several_gpus{"ddp",
                                             "zero1",
                                             "zero1-offload",

@@ -98,8 +98,8 @@ TEST_CASE("What fits is left as it is, and the largest that fits is found") {
 }
 
 TEST_CASE("What can't be is said, with the nearest that can") {
-  const Advice advice = ask({"--topology", "desktop-rtx-4090", "--strategy", "fsdp", "--model",
-                             "llama-3-70b", "--host-memory", "64GiB"});
+  const Advice advice =
+      ask({"--topology", "desktop-rtx-4090", "--strategy", "fsdp", "--model", "llama-3-70b", "--host-memory", "64GiB"});
   if (!advice.chosen) {
     REQUIRE(advice.nearest);
   } else {
