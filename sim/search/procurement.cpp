@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
@@ -55,6 +56,9 @@ class OneMachine {
     return finished(std::move(best));
   }
 
+  /// What a search ended in, simulated again.
+  Offer repeat(std::size_t nodes, OptionTexts options) { return finished(offer(nodes, std::move(options))); }
+
  private:
   Offer offer(std::size_t nodes, OptionTexts options) {
     Offer made;
@@ -64,12 +68,14 @@ class OneMachine {
     made.gpus = nodes * node_.devices.size();
     made.options = with(std::move(options), "topology", named(system_, nodes));
     made.result = evaluator_.evaluate(made.options);
-    made.watts = power_of(node_) * static_cast<double>(nodes);
+    const double machines = static_cast<double>(nodes);
+    made.power_assumed = node_.host_power_watts == 0;
+    made.watts = power_of(node_) * machines * (made.power_assumed ? 1 + host_power_share : 1);
+    made.rack_units = node_.rack_units * machines;
     made.price = price_;
     const Figures& figures = made.result.figures;
     if (figures.run_hours) made.hours = *figures.run_hours;
-    if (figures.run_energy_kWh) made.energy_kWh = *figures.run_energy_kWh;
-    const double machines = static_cast<double>(nodes);
+    made.energy_kWh = made.watts * made.hours / 1000;
     if (price_.rent_per_hour && constraints_.rent) made.rent_usd = *price_.rent_per_hour * machines * made.hours;
     if (price_.buy && constraints_.buy) {
       made.buy_usd = *price_.buy * machines;
@@ -144,6 +150,9 @@ class OneMachine {
     const auto cost = made.cost(constraints_);
     miss(constraints_.budget_usd && (!cost || *cost > *constraints_.budget_usd), cost ? "budget" : "budget (no price)");
     miss(constraints_.watts && made.watts > *constraints_.watts, "power");
+    const bool known = made.rack_units > 0;
+    miss(constraints_.rack_units && (!known || made.rack_units > *constraints_.rack_units),
+         known ? "rack" : "rack (height not known)");
     return made;
   }
 
@@ -176,6 +185,34 @@ bool is_wanted(const std::string& gpu, const Constraints& constraints) {
          });
 }
 
+/// How one rank tells another what it found: the simulation is repeated there.
+struct Way {
+  std::size_t index = 0;  ///< of machine and recipe
+  std::size_t nodes = 1;
+  OptionTexts options;
+};
+
+std::string to_text(const std::vector<std::optional<Offer>>& found) {
+  nlohmann::json ways = nlohmann::json::array();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (!found[i]) continue;
+    nlohmann::json options;
+    for (const auto& [name, text] : found[i]->options) options[name] = {text.value, text.where};
+    ways.push_back({i, found[i]->nodes, std::move(options)});
+  }
+  return ways.dump();
+}
+
+std::vector<Way> ways_of(const std::string& text) {
+  std::vector<Way> ways;
+  for (const nlohmann::json& said : nlohmann::json::parse(text)) {
+    Way way{said[0], said[1], {}};
+    for (const auto& [name, value] : said[2].items()) way.options[name] = {value[0], value[1]};
+    ways.push_back(std::move(way));
+  }
+  return ways;
+}
+
 }  // namespace
 
 std::optional<double> Offer::cost(const Constraints& constraints) const {
@@ -184,16 +221,36 @@ std::optional<double> Offer::cost(const Constraints& constraints) const {
 
 std::vector<Offer> find_offers(const OptionTexts& job, const std::vector<OptionTexts>& recipes,
                                const std::vector<std::string>& systems, const Constraints& constraints,
-                               const PriceList& prices, const DataFolders& data, const ForEach& for_each) {
+                               const PriceList& prices, const DataFolders& data, const ForEach& for_each,
+                               const Team& team) {
   std::vector<std::optional<Offer>> found(systems.size() * recipes.size());
-  for_each(found.size(), [&](std::size_t i) {
-    Evaluator evaluator(data);
-    const std::string& system = systems[i / recipes.size()];
+  const auto options_of = [&](std::size_t i) {
     OptionTexts options = job;
     for (const auto& [option, text] : recipes[i % recipes.size()]) options.insert_or_assign(option, text);
+    return options;
+  };
+  const std::size_t share = (found.size() + team.size - 1 - team.rank) / team.size;
+  for_each(share, [&](std::size_t n) {
+    const std::size_t i = n * team.size + team.rank;
+    Evaluator evaluator(data);
+    const std::string& system = systems[i / recipes.size()];
+    const OptionTexts options = options_of(i);
     const OptionTexts probe = with(with(options, "topology", system), "strategy", "zero3");
     if (!is_wanted(evaluator.scenario(probe).topology.devices.front().spec.name, constraints)) return;
     found[i] = OneMachine(system, options, constraints, prices, evaluator).find();
+  });
+  const std::vector<std::string> said = team.gather(to_text(found));
+  if (team.rank != 0) return {};
+  std::vector<Way> others;
+  for (std::size_t rank = 1; rank < said.size(); ++rank) {
+    for (Way& way : ways_of(said[rank])) others.push_back(std::move(way));
+  }
+  for_each(others.size(), [&](std::size_t n) {
+    const Way& way = others[n];
+    Evaluator evaluator(data);
+    found[way.index] =
+        OneMachine(systems[way.index / recipes.size()], options_of(way.index), constraints, prices, evaluator)
+            .repeat(way.nodes, way.options);
   });
   std::vector<Offer> offers;
   for (std::optional<Offer>& offer : found) {

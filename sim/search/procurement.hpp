@@ -16,6 +16,7 @@ struct Constraints {
   std::optional<double> hours;       ///< the run must end within them
   std::optional<double> budget_usd;  ///< of renting, or of the share of buying
   std::optional<double> watts;       ///< of the whole machine at work
+  std::optional<double> rack_units;  ///< that it may take
   bool rent = true, buy = true;
   std::vector<std::string> devices;  ///< parts of device names; empty: all
   std::size_t most_nodes = 64;
@@ -32,6 +33,8 @@ struct Offer {
   OptionTexts options;  ///< the whole request
   PointResult result;
   double hours = 0, energy_kWh = 0, watts = 0;
+  bool power_assumed = false;       ///< the hosts' share of it, see host_power_share
+  double rack_units = 0;            ///< 0: nobody says
   Price price;                      ///< of one node
   std::optional<double> rent_usd;   ///< of the run
   std::optional<double> own_usd;    ///< of the run: its share of the purchase over the years, and electricity
@@ -42,15 +45,30 @@ struct Offer {
   std::optional<double> cost(const Constraints& constraints) const;
 };
 
+/// What a host draws beside its GPUs, as a share of their board power, where its file does not say: the DGX H100's
+/// 10.2 kW with eight boards of 700 W (datasheet, most that it draws), assumed for all others.
+inline constexpr double host_power_share = 0.8;
+
 /// Calls the piece of work for each index, on as many threads as there are.
 using ForEach = std::function<void(std::size_t count, const std::function<void(std::size_t)>& work)>;
+
+/// The processes that share the search; one alone by default.
+struct Team {
+  std::size_t rank = 0, size = 1;
+  /// What each rank says, on rank 0; nothing on the others.
+  std::function<std::vector<std::string>(const std::string&)> gather = [](const std::string& text) {
+    return std::vector<std::string>{text};
+  };
+};
 
 /// An offer for each of `systems` and each of `recipes` (options laid over `job`), the best first: what meets the
 /// constraints by cost, then by time; then what fits; then what does not. `job` has the model and the length of the
 /// run; a strategy in it is kept, else the best is searched for, as are checkpointing, micro-batch and number of nodes.
+/// Ranks but 0 do their share and return nothing.
 std::vector<Offer> find_offers(const OptionTexts& job, const std::vector<OptionTexts>& recipes,
                                const std::vector<std::string>& systems, const Constraints& constraints,
-                               const PriceList& prices, const DataFolders& data, const ForEach& for_each);
+                               const PriceList& prices, const DataFolders& data, const ForEach& for_each,
+                               const Team& team = {});
 
 /// Which offers no other beats in both hours and cost.
 std::vector<std::size_t> best_offers(const std::vector<Offer>& offers, const Constraints& constraints);

@@ -1,6 +1,7 @@
 #include "sim/sweep/ranks.hpp"
 
 #include <cstdlib>
+#include <numeric>
 #include <type_traits>
 
 #include "model/core/error.hpp"
@@ -94,6 +95,21 @@ int Ranks::broadcast(int value) {
   return value;
 }
 
+std::vector<std::string> Ranks::gather(const std::string& text) {
+  if (size_ == 1) return {text};
+  const int length = static_cast<int>(text.size());
+  std::vector<int> lengths(static_cast<std::size_t>(size_)), begins(static_cast<std::size_t>(size_));
+  MPI_Gather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, 0, MPI_COMM_WORLD);
+  std::exclusive_scan(lengths.begin(), lengths.end(), begins.begin(), 0);
+  std::string all(first() ? static_cast<std::size_t>(begins.back() + lengths.back()) : 0, '\0');
+  MPI_Gatherv(text.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE, 0, MPI_COMM_WORLD);
+  std::vector<std::string> texts;
+  for (std::size_t r = 0; first() && r < lengths.size(); ++r) {
+    texts.push_back(all.substr(static_cast<std::size_t>(begins[r]), static_cast<std::size_t>(lengths[r])));
+  }
+  return texts;
+}
+
 void Ranks::send_to_first(const RankMessage& message) { send(message, 0, to_first); }
 
 std::optional<RankMessage> Ranks::receive_at_first(int& from) {
@@ -114,6 +130,7 @@ Ranks::Ranks() { refuse_other_launcher(size_); }
 Ranks::~Ranks() = default;
 std::string Ranks::broadcast(std::string text) { return text; }
 int Ranks::broadcast(int value) { return value; }
+std::vector<std::string> Ranks::gather(const std::string& text) { return {text}; }
 void Ranks::send_to_first(const RankMessage&) {}
 std::optional<RankMessage> Ranks::receive_at_first(int&) { return {}; }
 void Ranks::grant(int, const Range&) {}

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/sweep/journal.hpp"
 
@@ -36,6 +37,9 @@ class Ranks {
   /// Rank 0's text, on all.
   std::string broadcast(std::string text);
   int broadcast(int value);
+
+  /// What each rank says, by rank, on rank 0; nothing on the others.
+  std::vector<std::string> gather(const std::string& text);
 
   void send_to_first(const RankMessage& message);
   /// To rank 0 from another, if one has arrived; `from` is set to its rank.

@@ -262,6 +262,7 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
                                nodes * builder.node.links.size()});
   topology.price_per_hour_usd = machine.price_per_hour_usd * static_cast<double>(nodes);
   topology.price_source = machine.price_source;
+  topology.rack_units = machine.rack_units * static_cast<double>(nodes);
   topology.host_power_watts = machine.host_power_watts * static_cast<double>(nodes);
   const std::size_t gpus = builder.gpus.size();
   std::map<std::string, std::size_t> gpu_ordinal;

@@ -162,6 +162,7 @@ Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
   Reader reader(graph.attributes, file);
   machine.price_per_hour_usd = reader.amount("price_per_hour", "USD");
   machine.host_power_watts = reader.amount("host_power", "W");
+  machine.rack_units = reader.amount("rack_height", "U");
   machine.price_source = reader.optional("price_source").value_or("");
   reader.refuse_unread();
   if (graph.nodes.size() > most_nodes)

@@ -4,7 +4,7 @@
 // full-duplex wire. Numbers carry units.
 //
 //   graph "my-box" {
-//     graph [host_power="500 W", price_per_hour="3.20 USD", source="where the facts are from"];
+//     graph [host_power="500 W", rack_height="4 U", price_per_hour="3.20 USD", source="where the facts are from"];
 //     numa0 [kind=numa, cpu="EPYC-7742", dram="1 TiB", memory_bandwidth="204.8 GB/s"];  // cores=: if not all of the
 //     CPU's sw0   [kind=pcie_switch]; gpu0  [kind=gpu, device="A100-SXM4-80GB"];    // a file of topologies/devices
 //     nic0  [kind=nic, device="HDR200", count=1];   // count: that many as one

@@ -33,6 +33,7 @@ struct Machine {
   double price_per_hour_usd = 0;
   std::string price_source;
   double host_power_watts = 0;
+  double rack_units = 0;  ///< 0: not known
   std::vector<Part> parts;
   std::vector<Wire> wires;
 

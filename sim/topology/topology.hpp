@@ -82,7 +82,8 @@ class Topology {
   std::vector<std::string> assumptions;  ///< what was completed from the catalogue, one sentence each
   double price_per_hour_usd = 0;         ///< whole machine, 0 = unknown
   std::string price_source;
-  double host_power_watts = 0;
+  double host_power_watts = 0;  ///< of all hosts, 0 = unknown
+  double rack_units = 0;        ///< of all hosts, 0 = unknown
 
   /// Links crossed between a device and the DRAM of its own NUMA node, the `memory` link included.
   std::vector<LinkUse> host_to_device(DeviceId device) const;

@@ -89,6 +89,7 @@ std::string write_dot(const Machine& machine, const std::vector<std::string>& re
   text += fmt::format("graph {} {{\n", quoted(machine.name));
   if (machine.price_per_hour_usd > 0)
     text += fmt::format("  graph [price_per_hour=\"{} USD\"];\n", machine.price_per_hour_usd);
+  if (machine.rack_units > 0) text += fmt::format("  graph [rack_height=\"{} U\"];\n", machine.rack_units);
   if (machine.host_power_watts > 0) text += fmt::format("  graph [host_power=\"{} W\"];\n", machine.host_power_watts);
   text += "  node [shape=box, style=filled];\n";
   for (const Part& part : machine.parts) text += fmt::format("  {} [{}];\n", name(part.id), node(part));

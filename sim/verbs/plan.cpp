@@ -7,7 +7,6 @@
 #include <charconv>
 #include <cstdio>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
@@ -17,6 +16,7 @@
 #include "sim/search/changes.hpp"
 #include "sim/search/procurement.hpp"
 #include "sim/sweep/parallel.hpp"
+#include "sim/verbs/on_ranks.hpp"
 #include "sim/verbs/output.hpp"
 #include "sim/verbs/verb.hpp"
 
@@ -88,6 +88,8 @@ PlanArguments parse_arguments(const std::vector<std::string>& words) {
           measured(value.ends_with("USD") ? value : value + "USD", name, {{"USD", 1}}, "US dollars such as 50000");
     } else if (name == "--power") {
       constraints.watts = measured(value, name, {{"kW", 1000}, {"W", 1}}, "a power such as 10kW");
+    } else if (name == "--rack") {
+      constraints.rack_units = measured(value, name, {{"U", 1}}, "a height such as 42U");
     } else if (name == "--years") {
       constraints.years = number(value, name, "years such as 3");
     } else if (name == "--electricity") {
@@ -111,9 +113,9 @@ PlanArguments parse_arguments(const std::vector<std::string>& words) {
     }
     return true;
   };
-  static const std::vector<std::string> own{"--deadline",    "--budget",     "--power",   "--years",
-                                            "--electricity", "--most-nodes", "--devices", "--recipes",
-                                            "--systems",     "--prices",     "--rows"};
+  static const std::vector<std::string> own{"--deadline", "--budget",      "--power",      "--rack",
+                                            "--years",    "--electricity", "--most-nodes", "--devices",
+                                            "--recipes",  "--systems",     "--prices",     "--rows"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::size_t equals = words[i].find('=');
     const std::string name = words[i].substr(0, equals);
@@ -255,9 +257,14 @@ class PlanText {
     text += "\nPrices of a node, and where they are from\n";
     for (const auto& [system, said] : sources) text += wrapped(system + ": " + said, "  - ", "    ", text_width);
     text += wrapped(fmt::format("own: the purchase written off evenly over {:.3g} years, the run's share of it, and "
-                                "electricity at {:.3g} USD a kWh, every GPU at its board power",
+                                "electricity at {:.3g} USD a kWh",
                                 constraints_.years, constraints_.usd_per_kWh),
                     "  - ", "    ", text_width);
+    text +=
+        wrapped(fmt::format("kWh: every GPU at its board power, and the host; where its power is not known, {:.0f} % "
+                            "of the boards' (DGX H100: 82 %), assumed",
+                            100 * host_power_share),
+                "  - ", "    ", text_width);
     return text;
   }
 
@@ -278,6 +285,7 @@ std::string render_json_plan(const std::vector<Offer>& offers, const std::vector
   json["constraints"] = {{"deadline_hours", maybe(constraints.hours)},
                          {"budget_usd", maybe(constraints.budget_usd)},
                          {"watts", maybe(constraints.watts)},
+                         {"rack_units", maybe(constraints.rack_units)},
                          {"years", constraints.years},
                          {"usd_per_kWh", constraints.usd_per_kWh}};
   json["offers"] = nlohmann::ordered_json::array();
@@ -302,6 +310,8 @@ std::string render_json_plan(const std::vector<Offer>& offers, const std::vector
     entry["own_usd"] = maybe(offer.own_usd);
     entry["buy_usd"] = maybe(offer.buy_usd);
     entry["watts"] = offer.watts;
+    entry["host_power_assumed"] = offer.power_assumed;
+    entry["rack_units"] = offer.rack_units > 0 ? nlohmann::ordered_json(offer.rack_units) : nlohmann::ordered_json();
     entry["rent_source"] = offer.price.rent_source;
     entry["buy_source"] = offer.price.buy_source;
     entry["bottleneck"] = offer.result.figures.bottleneck;
@@ -318,9 +328,19 @@ std::string render_json_plan(const std::vector<Offer>& offers, const std::vector
   return json.dump(2) + "\n";
 }
 
-}  // namespace
+/// The machines' progress on stderr, where a person sees it.
+ForEach with_progress(const Request& request, bool shows) {
+  return [threads = request.threads, shows](std::size_t count, const std::function<void(std::size_t)>& work) {
+    std::atomic<std::size_t> done = 0;
+    parallel_for(count, threads, [&](std::size_t i) {
+      work(i);
+      if (shows) std::fprintf(stderr, "\r\x1b[K%zu of %zu machines", ++done, count);
+    });
+    if (shows) std::fprintf(stderr, "\r\x1b[K");
+  };
+}
 
-ExitStatus run_plan(const Command& command) {
+ExitStatus plan(Ranks& ranks, const Command& command) {
   PlanArguments arguments = parse_arguments(command.arguments);
   const DataFolders data = find_data(command.program);
   PriceList prices;
@@ -328,37 +348,39 @@ ExitStatus run_plan(const Command& command) {
   if (!arguments.prices.empty()) prices.read(arguments.prices);
   if (arguments.systems.empty()) arguments.systems = system_names(data.topologies);
 
-  // A request that is wrong on every machine is wrong.
-  const OptionTexts probe = with(arguments.job, "topology", arguments.systems.front());
-  const Request request =
-      resolve_request(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
+  // A request that is wrong on every machine is wrong, and so is a machine that nobody knows: all ranks find it.
+  OptionTexts probe = with(arguments.job, "topology", arguments.systems.front());
+  if (!arguments.job.contains("strategy")) probe = with(std::move(probe), "strategy", "zero3");
+  const Request request = resolve_request(probe);
   Evaluator evaluator(data);
-  evaluator.check_names(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
+  for (const std::string& system : arguments.systems) evaluator.check_names(with(probe, "topology", system));
 
-  const bool shows = request.verbosity >= 0 && ::isatty(STDERR_FILENO) != 0;
-  std::atomic<std::size_t> done = 0;
-  const ForEach for_each = [&](std::size_t count, const std::function<void(std::size_t)>& work) {
-    parallel_for(count, request.threads, [&](std::size_t i) {
-      work(i);
-      if (shows) std::fprintf(stderr, "\r\x1b[K%zu of %zu machines", ++done, count);
-    });
-    if (shows) std::fprintf(stderr, "\r\x1b[K");
-  };
+  const bool shows = ranks.first() && request.verbosity >= 0 && ::isatty(STDERR_FILENO) != 0;
+  const Team team{static_cast<std::size_t>(ranks.rank()), static_cast<std::size_t>(ranks.size()),
+                  [&](const std::string& text) { return ranks.gather(text); }};
   const std::vector<Offer> offers =
-      find_offers(arguments.job, arguments.recipes, arguments.systems, arguments.constraints, prices, data, for_each);
-  if (offers.empty()) {
-    throw InputError("no machine has such a device", "--devices",
-                     "parts of the names that `shardsim list devices` prints");
-  }
-  const bool found = offers.front().fits() && offers.front().misses.empty();
-  const std::vector<WhatIf> answers =
-      offers.front().fits() ? what_ifs(offers.front(), evaluator) : std::vector<WhatIf>{};
-  const PlanText text(offers, answers, arguments.constraints, arguments.rows);
-  write_result(request.format == Format::json       ? render_json_plan(offers, answers, arguments.constraints)
-               : request.format == Format::markdown ? text.markdown()
-                                                    : text.text(),
-               request.output);
-  return found ? ExitStatus::fits : ExitStatus::does_not_fit;
+      find_offers(arguments.job, arguments.recipes, arguments.systems, arguments.constraints, prices, data,
+                  with_progress(request, shows), team);
+  return *on_first(ranks, [&]() -> std::optional<ExitStatus> {
+    if (offers.empty()) {
+      throw InputError("no machine has such a device", "--devices",
+                       "parts of the names that `shardsim list devices` prints");
+    }
+    const std::vector<WhatIf> answers =
+        offers.front().fits() ? what_ifs(offers.front(), evaluator) : std::vector<WhatIf>{};
+    const PlanText text(offers, answers, arguments.constraints, arguments.rows);
+    write_result(request.format == Format::json       ? render_json_plan(offers, answers, arguments.constraints)
+                 : request.format == Format::markdown ? text.markdown()
+                                                      : text.text(),
+                 request.output);
+    return offers.front().fits() && offers.front().misses.empty() ? ExitStatus::fits : ExitStatus::does_not_fit;
+  });
+}
+
+}  // namespace
+
+ExitStatus run_plan(const Command& command) {
+  return on_ranks([&](Ranks& ranks) { return plan(ranks, command); });
 }
 
 std::string plan_help() {
@@ -377,6 +399,7 @@ Constraints:
   --deadline TIME       the run must end within: 36h, 7d, 2w
   --budget USD          what the run may cost
   --power POWER         what the machine may draw: 10kW
+  --rack HEIGHT         what it may take of a rack: 42U; hosts alone, no network
   --devices LIST        parts of device names
   --systems LIST        machines instead of all shipped ones: names, 8xH100, DOT files
   --most-nodes N        [64]

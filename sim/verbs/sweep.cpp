@@ -16,6 +16,7 @@
 #include "sim/search/spec.hpp"
 #include "sim/search/summary.hpp"
 #include "sim/sweep/run.hpp"
+#include "sim/verbs/on_ranks.hpp"
 #include "sim/verbs/output.hpp"
 #include "sim/verbs/verb.hpp"
 
@@ -263,22 +264,6 @@ ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const Swe
   return summary.fitting() > 0 ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 
-/// Rank 0 decides, all return the same: a status to end with, or nothing. What it throws is a status for the others.
-std::optional<ExitStatus> on_first(Ranks& ranks, const std::function<std::optional<ExitStatus>()>& decide) {
-  constexpr int go_on = -1;
-  std::optional<ExitStatus> status;
-  if (ranks.first()) {
-    try {
-      status = decide();
-    } catch (const InputError&) {
-      ranks.broadcast(static_cast<int>(ExitStatus::wrong_request));
-      throw;
-    }
-  }
-  const int said = ranks.broadcast(status ? static_cast<int>(*status) : go_on);
-  return said == go_on ? std::nullopt : std::optional(static_cast<ExitStatus>(said));
-}
-
 ExitStatus sweep(Ranks& ranks, const Command& command) {
   const SweepArguments arguments = parse_arguments(command.arguments);
   const DataFolders data = find_data(command.program);
@@ -306,14 +291,7 @@ ExitStatus sweep(Ranks& ranks, const Command& command) {
 }  // namespace
 
 ExitStatus run_sweep_verb(const Command& command) {
-  Ranks ranks;
-  try {
-    return sweep(ranks, command);
-  } catch (const InputError&) {
-    // All ranks find the same fault; one says it.
-    if (ranks.first()) throw;
-    return ExitStatus::wrong_request;
-  }
+  return on_ranks([&](Ranks& ranks) { return sweep(ranks, command); });
 }
 
 std::string sweep_help() {

@@ -9,6 +9,7 @@
 #include "request/contains.hpp"
 #include "request/refusal.hpp"
 #include "sim/request/parse_request.hpp"
+#include "sim/search/advise.hpp"
 #include "sim/search/procurement.hpp"
 
 using namespace shardsim;
@@ -58,7 +59,8 @@ TEST_CASE("Each offer is what simulate says, and its hours and money follow") {
     CHECK(report.fits == offer.fits());
     REQUIRE(report.run);
     CHECK(report.run->hours == offer.hours);
-    CHECK(report.run->energy_kWh == offer.energy_kWh);
+    CHECK(offer.power_assumed == (offer.system != "desktop-rtx-4090"));
+    CHECK(offer.energy_kWh == Approx(report.run->energy_kWh * (offer.power_assumed ? 1 + host_power_share : 1)));
     if (offer.rent_usd)
       CHECK(*offer.rent_usd == Approx(offer.hours * *offer.price.rent_per_hour * static_cast<double>(offer.nodes)));
     if (offer.price.rent_per_hour) CHECK_FALSE(offer.price.rent_source.empty());
@@ -76,6 +78,39 @@ TEST_CASE("What breaks a constraint stands below and says which") {
   CHECK(found[0].system == "desktop-rtx-4090");
   CHECK(found[0].misses.empty());
   CHECK(found[1].misses == std::vector<std::string>{"power"});
+}
+
+TEST_CASE("A rack holds what its height lets in, and a machine of unknown height says so") {
+  Constraints constraints;
+  constraints.rack_units = 6;
+  const std::vector<Offer> found = offers(small_job, {"dgx-h100", "dgx-a100", "p4d.24xlarge"}, constraints);
+  for (const Offer& offer : found) {
+    INFO(offer.system);
+    if (offer.system == "dgx-a100") CHECK(offer.misses.empty());
+    if (offer.system == "dgx-h100") CHECK(offer.misses == std::vector<std::string>{"rack"});
+    if (offer.system == "p4d.24xlarge") CHECK(offer.misses == std::vector<std::string>{"rack (height not known)"});
+  }
+}
+
+TEST_CASE("Two ranks that share the search find what one finds") {
+  const std::vector<std::string> systems{"p4d.24xlarge", "dgx-h100", "desktop-rtx-4090"};
+  const OptionTexts job = read_options(small_job);
+  const std::vector<OptionTexts> recipes{{}, {{"peft", {"lora", "test"}}}};
+  const auto search = [&](const Team& team) {
+    return find_offers(job, recipes, systems, {}, shipped_prices(), test::data(), one_by_one, team);
+  };
+  std::string second;
+  CHECK(search({1, 2, [&](const std::string& text) { return second = text, std::vector<std::string>{}; }}).empty());
+  const std::vector<Offer> shared =
+      search({0, 2, [&](const std::string& text) { return std::vector<std::string>{text, second}; }});
+  const std::vector<Offer> alone = search({});
+  REQUIRE(shared.size() == alone.size());
+  REQUIRE(alone.size() == 6);
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    CHECK(command_line(shared[i].options) == command_line(alone[i].options));
+    CHECK(shared[i].hours == alone[i].hours);
+    CHECK(shared[i].misses == alone[i].misses);
+  }
 }
 
 TEST_CASE("A deadline takes more nodes") {

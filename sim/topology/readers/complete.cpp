@@ -33,6 +33,7 @@ class Completion {
     std::vector<std::string> unused;
     like_ = usual_machine(spec_, gpus_.size(), catalogs_, unused);
     machine_.host_power_watts = like_.host_power_watts;
+    machine_.rack_units = like_.rack_units;
     assumptions_.insert(assumptions_.end(), sketch_.assumptions.begin(), sketch_.assumptions.end());
     complete_hosts();
     lay_cables();
