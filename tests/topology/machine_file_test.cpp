@@ -151,7 +151,7 @@ TEST_CASE("a DGX-2H hangs four GPUs below each root port, as hwloc saw it and as
     for (std::size_t g = 0; g < 16; ++g) {
       const std::vector<LinkUse> route = box.device_to_host(DeviceId(g));
       REQUIRE(route.size() == 4);  // its switch, the upper switch, the root port, DRAM
-      ++ports[box.links[route[2].link.index()].id];
+      ++ports[box.name_of(route[2].link)];
     }
     CHECK(ports.size() == 4);
     for (const auto& [port, gpus] : ports) CHECK(gpus == 4);
