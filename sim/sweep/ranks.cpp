@@ -1,5 +1,6 @@
 #include "sim/sweep/ranks.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <numeric>
 #include <type_traits>
@@ -81,6 +82,14 @@ Ranks::~Ranks() {
   if (initialised != 0) MPI_Finalize();
 }
 
+void Ranks::abort(std::string_view why, int status) {
+  std::fprintf(stderr,
+               "shardsim: internal fault on rank %d: %.*s; this is a bug, please report it with the command line\n",
+               rank_, static_cast<int>(why.size()), why.data());
+  MPI_Abort(MPI_COMM_WORLD, status);
+  std::abort();
+}
+
 std::string Ranks::broadcast(std::string text) {
   if (size_ == 1) return text;
   std::uint64_t length = text.size();
@@ -128,6 +137,7 @@ std::optional<Range> Ranks::receive_grant() {
 
 Ranks::Ranks() { refuse_other_launcher(size_); }
 Ranks::~Ranks() = default;
+void Ranks::abort(std::string_view, int status) { std::exit(status); }
 std::string Ranks::broadcast(std::string text) { return text; }
 int Ranks::broadcast(int value) { return value; }
 std::vector<std::string> Ranks::gather(const std::string& text) { return {text}; }

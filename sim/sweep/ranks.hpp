@@ -34,6 +34,9 @@ class Ranks {
   int size() const { return size_; }
   bool first() const { return rank_ == 0; }
 
+  /// Says why on stderr and ends all ranks with `status`.
+  [[noreturn]] void abort(std::string_view why, int status);
+
   /// Rank 0's text, on all.
   std::string broadcast(std::string text);
   int broadcast(int value);

@@ -11,6 +11,10 @@ ExitStatus on_ranks(const std::function<ExitStatus(Ranks&)>& verb) {
   } catch (const InputError&) {
     if (ranks.first()) throw;
     return ExitStatus::wrong_request;
+  } catch (const std::exception& fault) {
+    // The others wait for this rank, and would for ever.
+    if (ranks.size() > 1) ranks.abort(fault.what(), static_cast<int>(ExitStatus::internal_fault));
+    throw;
   }
 }
 

@@ -101,8 +101,9 @@ TEST_CASE("Two ranks that share the search find what one finds") {
   };
   std::string second;
   CHECK(search({1, 2, [&](const std::string& text) { return second = text, std::vector<std::string>{}; }}).empty());
-  const std::vector<Offer> shared =
-      search({0, 2, [&](const std::string& text) { return std::vector<std::string>{text, second}; }});
+  const std::vector<Offer> shared = search({0, 2, [&](const std::string& text) {
+                                              return std::vector<std::string>{text, second};
+                                            }});
   const std::vector<Offer> alone = search({});
   REQUIRE(shared.size() == alone.size());
   REQUIRE(alone.size() == 6);
