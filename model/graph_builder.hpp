@@ -72,6 +72,10 @@ class GraphBuilder {
   bool autocasts() const { return options_.precision == Precision::amp_bf16 || options_.autocast; }
   /// In which a parameter is stored.
   DType type_of(ParameterId parameter) const;
+  /// Triton kernels in the place of transformers' norms.
+  bool patched_norms() const {
+    return options_.implementation == Implementation::liger || options_.implementation == Implementation::foak;
+  }
   bool fused_norms() const { return options_.implementation != Implementation::hf; }
 
   // Steps.
@@ -158,6 +162,8 @@ class GraphBuilder {
   Tensor run_linear(const std::vector<ModuleId>& modules, const Tensor& input);
   /// The same of modules that PEFT has wrapped.
   Tensor low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input);
+  /// The same in one function, as FOAK has it.
+  Tensor fused_low_rank(ModuleId wrapper, const Tensor& x);
   /// The parts of such modules: of one, or of each expert.
   struct DoraModules {
     std::vector<ModuleId> base, a, b, magnitude;

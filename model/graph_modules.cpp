@@ -161,7 +161,7 @@ Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
 
 // One kernel that keeps its input and the statistics of each row: mean and 1/std, or 1/rms alone.
 Tensor GraphBuilder::fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows) {
-  const bool own_kernel = options_.implementation == Implementation::liger;  // which autocast does not know
+  const bool own_kernel = patched_norms();  // which autocast does not know
   const Tensor x = autocasts() && !own_kernel ? cast(input, DType::f32) : input;
   const Tensor y = make(x.numel, x.type);
   const std::int64_t statistics_per_row = dims().norm == NormKind::layer ? 2 : 1;

@@ -18,7 +18,7 @@ void refuse_impossible(const Request& request) {
   const Peft& peft = request.peft;
   if (request.implementation == Implementation::megatron) {
     throw InputError("Megatron-LM trains every parameter: it has no adapters", "--peft, --implementation megatron",
-                     "--implementation hf, torchtitan or liger, or --peft none");
+                     "--implementation hf, torchtitan, liger or foak, or --peft none");
   }
   if (!peft.quantizes()) return;
   if (request.precision == Precision::fp8_mixed) {
@@ -122,7 +122,7 @@ void describe_runtime(const Request& request, std::vector<std::string>& assumpti
 // answers None to peft's.
 void warn_of_wrapping(Request& request) {
   const bool trains_with_transformers =
-      request.implementation == Implementation::hf || request.implementation == Implementation::liger;
+      is_transformers(request.implementation);
   if (!is_fsdp2(request.kind) || !trains_with_transformers) return;
   request.warnings.emplace_back(
       "adapters under FSDP2: Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not apply, "
@@ -182,7 +182,9 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   const bool mixed = keeps_master_weights(request.precision);
   const bool whole = is_whole(request);
   peft.fp32_adapters = whole && mixed;
-  const bool upcasts = whole && mixed && request.implementation == Implementation::hf;
+  // prepare_model_for_kbit_training leaves GPTQ's models as they are (peft/utils/other.py).
+  const bool upcasts = whole && mixed && request.implementation == Implementation::hf &&
+                       peft.quantization != Quantization::gptq4;
   peft.kbit_upcast = peft.quantizes() && peft.kbit_upcast.value_or(upcasts);
   if (whole && mixed) {
     assumptions.emplace_back(

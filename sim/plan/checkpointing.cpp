@@ -61,7 +61,9 @@ Recomputation plan_recomputation(const Request& request, const Architecture& arc
   Recomputation plan;
   plan.layers.assign(static_cast<std::size_t>(architecture.dims.layers), false);
   plan.cached.assign(graph.operators.size(), false);
-  plan.early_stop = request.implementation != Implementation::torchtitan;
+  plan.reentrant = request.use_reentrant.value_or(false);
+  plan.early_stop = request.implementation != Implementation::torchtitan && !plan.reentrant;
+  plan.retains_inputs = plan.reentrant && is_fsdp1(request.kind) && architecture.adapted();
   switch (request.checkpointing) {
     case Checkpointing::none:
       break;

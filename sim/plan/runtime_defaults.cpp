@@ -65,6 +65,29 @@ void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptio
                  : "FSDP1 prefetches the next unit before each one's backward (BACKWARD_PRE, torch's default)");
 }
 
+// transformers' default up to 4.57. FSDP2 and DeepSpeed are described as they are used since.
+void choose_reentrant(Request& request, std::vector<std::string>& assumptions) {
+  const bool checkpoints =
+      request.checkpointing == Checkpointing::full || request.checkpointing == Checkpointing::every;
+  if (request.use_reentrant.value_or(false) && !checkpoints) {
+    throw InputError("reentrant checkpoints are of whole blocks", "--use-reentrant on", "--checkpointing full or every:K");
+  }
+  const bool given = request.use_reentrant.has_value();
+  const bool usual = checkpoints && is_fsdp1(request.kind) && is_transformers(request.implementation);
+  request.use_reentrant = request.use_reentrant.value_or(usual);
+  if (!*request.use_reentrant || !is_fsdp1(request.kind)) return;
+  if (!given) {
+    assumptions.emplace_back(
+        "FSDP1 is taken to run under transformers before 4.53: reentrant checkpoints around each unit, which is gathered "
+        "for recomputation and again for backward; otherwise: --use-reentrant off");
+  }
+  if (request.peft.any()) {
+    assumptions.emplace_back(
+        "frozen FSDP1 units under reentrant checkpoints hold each layer's input and its gradient until the end of "
+        "backward");
+  }
+}
+
 void explain_fsdp(const Request& request, const Topology& topology, std::vector<std::string>& assumptions) {
   if (shards_within_nodes(request.kind)) {
     assumptions.push_back(
@@ -235,6 +258,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     assumptions.push_back(
         "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
   }
+  choose_reentrant(request, assumptions);
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||

@@ -51,6 +51,7 @@ inline constexpr std::array loss_choices = {
 inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf", Implementation::hf},
                                                       Choice<Implementation>{"torchtitan", Implementation::torchtitan},
                                                       Choice<Implementation>{"liger", Implementation::liger},
+                                                      Choice<Implementation>{"foak", Implementation::foak},
                                                       Choice<Implementation>{"megatron", Implementation::megatron}};
 inline constexpr std::array optimizer_choices = {
     Choice<OptimizerKind>{"adamw", OptimizerKind::adamw},

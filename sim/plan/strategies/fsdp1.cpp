@@ -64,10 +64,12 @@ class Fsdp1 : public Fsdp {
     in_backward_ = false;
   }
 
-  // A nested unit lies inside of what is recomputed.
+  /// A reentrant checkpoint lies around the unit: its hooks run again, and it is gathered, freed and gathered.
+  bool hooks_precede_recomputation() const override { return !request_.use_reentrant.value_or(false); }
+
   void pre_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
+    if (u == no_unit || is_outside(u)) return;
     if (!units_[u].prefetched) unshard(u);
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
     if (request_.fsdp.forward_prefetch && !in_backward_) prefetch_after(u);
@@ -75,7 +77,7 @@ class Fsdp1 : public Fsdp {
 
   void post_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
+    if (u == no_unit || is_outside(u)) return;
     if (!in_backward_) forward_order_.push_back(u);
     units_[u].waits_for_backward = true;
     units_[u].prefetched = false;
@@ -139,6 +141,11 @@ class Fsdp1 : public Fsdp {
  private:
   static constexpr std::size_t no_unit = ~std::size_t{0};
   static constexpr std::size_t root = 0;
+
+  /// Recomputation runs inside of the unit. A nested unit lies inside of what is recomputed.
+  bool is_outside(std::size_t unit) const {
+    return in_backward_ && !units_[unit].nested && hooks_precede_recomputation();
+  }
 
   struct Unit {
     std::int64_t elements = 0;  ///< of all its parameters, before padding
