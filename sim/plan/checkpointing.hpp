@@ -22,7 +22,8 @@ struct Recomputation {
 /// `full`: every layer. `every:K`: the K-th, 2K-th, ... layer, counted from 1 (torchtitan's selective_ac_option "K").
 /// `selective`: every layer, with torchtitan's policy for operators (distributed/activation_checkpoint.py): the outputs
 /// of attention, batched and biased products are kept, and of every second other product, beginning with the first of
-/// each layer; products of the router's shape are neither kept nor counted, nor are those of experts. torchtitan
+/// each layer; products of the router's shape are neither kept nor counted, nor are those of experts, nor fp8's (its
+/// lists of 2024 to early 2026 name aten::mm alone). torchtitan
 /// recomputes to the end of the layer, torch's default stops early; reentrant checkpoints run to the end as well.
 ///
 /// Reentrant checkpoints detach a layer's input. FSDP1 hangs a hook on the detached input of a unit that is frozen, to
