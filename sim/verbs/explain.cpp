@@ -239,8 +239,10 @@ ExitStatus run_explain(const Command& command) {
     return compare(command, static_cast<std::size_t>(compared - command.arguments.begin()));
   }
   const Request request = parse_request(command.arguments);
-  if (request.format == Format::csv)
-    throw InputError("an explanation is no table", "--format csv", "text, markdown or json");
+  refuse_files_of_one_run(request, "explain");
+  if (request.format == Format::csv || request.format == Format::html) {
+    throw InputError("an explanation is no table and no page", "--format", "text, markdown or json");
+  }
   const Explanation explanation = explain(request, load_scenario(request, find_data(command.program)));
   const std::string text = render_text_explanation(explanation);
   write_result(request.format == Format::json       ? render_json_explanation(explanation)

@@ -332,6 +332,10 @@ ExitStatus run_plan(const Command& command) {
   const OptionTexts probe = with(arguments.job, "topology", arguments.systems.front());
   const Request request =
       resolve_request(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
+  refuse_files_of_one_run(request, "plan");
+  if (request.format == Format::csv || request.format == Format::html) {
+    throw InputError("a plan is no table of one kind of row and no page", "--format", "text, markdown or json");
+  }
   Evaluator evaluator(data);
   evaluator.check_names(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
 
