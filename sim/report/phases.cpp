@@ -44,7 +44,7 @@ std::string_view name_of_phase(Phase phase) {
 }
 
 std::string describe(const Plan& plan, const Mark& mark) {
-  std::string text(name_of_phase(mark.phase));
+  std::string text(name_of(mark.phase));
   if (mark.layer >= 0) {
     text += fmt::format(", layer {}", mark.layer);
   } else if (mark.label.valid() && plan.labels[mark.label.index()] != text) {

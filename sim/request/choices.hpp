@@ -70,10 +70,9 @@ inline constexpr std::array save_choices = {
     Choice<SaveKind>{"none", SaveKind::none}, Choice<SaveKind>{"sharded", SaveKind::sharded},
     Choice<SaveKind>{"full", SaveKind::full}, Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
     Choice<SaveKind>{"adapter", SaveKind::adapter}};
-inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
-                                              Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
-                                              Choice<Format>{"markdown", Format::markdown},
-                                              Choice<Format>{"html", Format::html}};
+inline constexpr std::array format_choices = {
+    Choice<Format>{"text", Format::text}, Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
+    Choice<Format>{"markdown", Format::markdown}, Choice<Format>{"html", Format::html}};
 
 template <class Value, std::size_t count>
 std::vector<std::string> names_of(const std::array<Choice<Value>, count>& choices) {

@@ -69,7 +69,8 @@ constexpr std::array table = {
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
     OptionSpec{"Whole run", "epochs", 0, "N", "passes over them [1]"},
 
-    OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv, markdown or html (one file to look at, with -o) [text]"},
+    OptionSpec{"Output", "format", 0, "FORMAT",
+               "text, json, csv, markdown or html (one file to look at, with -o) [text]"},
     OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},
     OptionSpec{"Output", "trace", 0, "FILE",
                "also write the run as a timeline: .json or .json.gz (Chrome's format) or .pftrace (Perfetto's); "

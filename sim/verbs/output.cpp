@@ -45,8 +45,7 @@ void write_result(std::string_view text, const std::string& file) {
 }
 
 std::string shell_command(const std::vector<std::string>& words) {
-  constexpr std::string_view plain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%";
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%";
   std::string line = "shardsim";
   for (const std::string& word : words) {
     line += ' ';
