@@ -13,6 +13,7 @@
 #include "sim/request/deepspeed_config.hpp"
 #include "sim/request/parse_peft.hpp"
 #include "sim/request/strategy_name.hpp"
+#include "sim/request/unsimulated.hpp"
 
 namespace shardsim {
 

@@ -152,12 +152,17 @@ function chart(name, label, {spec, hover, click, keep = ["domain"], whole}) {
         const x = own.view.scale("x") ? own.view.scale("x").invert?.(own.at(event)) : null;
         hover(x, item, event);
       });
-      own.view.addEventListener("mouseout", tip.hide);
     }
     if (click) own.view.addEventListener("click", (event, item) => click(item, event));
   };
+  if (hover) box.addEventListener("mouseleave", tip.hide);
+  /** Where the plot begins in the window: its left and upper edge. */
+  own.corner = () => {
+    const canvas = box.querySelector("canvas").getBoundingClientRect(), {left, top} = own.view.padding();
+    return {x: canvas.left + left + own.view.origin()[0], y: canvas.top + top + own.view.origin()[1]};
+  };
   /** Where an event happened, in pixels of the plot. */
-  own.at = (event) => event.clientX - box.querySelector("canvas").getBoundingClientRect().left - own.view.origin()[0];
+  own.at = (event) => event.clientX - own.corner().x;
   own.domain = (domain) => {
     if (domain) own.view.signal("domain", domain).run();
     return own.view.signal("domain");
@@ -249,10 +254,11 @@ const section = (id, heading, ...content) => el("section", {class: "card", id, "
 
 /** A bar of parts {name, value, color, label}; `whole` is its full width. */
 function partsBar(parts, whole, label) {
+  const total = parts.reduce((sum, part) => sum + part.value, 0);
   return [
     el("div", {class: "bar", role: "img", "aria-label": label},
       parts.map((p) => el("span", {style: `width: ${100 * p.value / whole}%; background: var(--${p.color})`, title: `${p.name}: ${p.label}`}))),
-    el("ul", {class: "keys"}, parts.map((p) => el("li", {}, swatch(p.color), `${p.name} ${p.label}`))),
+    el("ul", {class: "keys"}, parts.filter((p) => p.value >= 0.004 * total).map((p) => el("li", {}, swatch(p.color), `${p.name} ${p.label}`))),
   ];
 }
 

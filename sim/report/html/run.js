@@ -25,7 +25,7 @@ function head() {
 }
 
 /** A memory as a bar to its capacity. */
-function memoryTile(title, entry, used, peak) {
+function memoryTile(title, entry, used, peak, remark) {
   const whole = Math.max(entry.capacity_bytes, used);
   const parts = rowsOf(entry.at_peak).map(([name, bytes]) => ({name: text.name(name), value: bytes, color: name, label: text.gib(bytes)}));
   const rest = used - parts.reduce((sum, part) => sum + part.value, 0);
@@ -34,7 +34,7 @@ function memoryTile(title, entry, used, peak) {
   return el("div", {class: "card tile"}, el("h2", {}, title),
     el("div", {class: "figure"}, text.gib(used), el("small", {}, ` of ${text.gib(entry.capacity_bytes)} GiB`)),
     partsBar(parts, whole, `${title}: ${text.gib(used)} of ${text.gib(entry.capacity_bytes)} GiB`),
-    peak && el("p", {class: "soft"}, "peak: ", el("strong", {}, peak)));
+    peak && el("p", {}, el("span", {class: "soft"}, "peak in "), el("strong", {}, peak)), remark && el("p", {class: "soft"}, remark));
 }
 
 function tiles() {
@@ -42,8 +42,8 @@ function tiles() {
   const host = report.hosts.reduce((a, b) => (b.peak_bytes / b.capacity_bytes > a.peak_bytes / a.capacity_bytes ? b : a));
   const waits = report.bottleneck;
   return el("div", {class: "tiles"},
-    memoryTile(`Memory of each ${fullest.name}`, fullest, fullest.peak_used_bytes, `${fullest.peak_at}, at ${text.time(fullest.peak_time_s)}`),
-    host.peak_bytes > 0 && memoryTile("Host RAM", host, host.peak_bytes, `${text.gib(host.pinned_bytes)} GiB of it pinned`),
+    memoryTile("GPU memory", fullest, fullest.peak_used_bytes, `${fullest.peak_at}, at ${text.time(fullest.peak_time_s)}`),
+    host.peak_bytes > 0 && memoryTile("Host RAM", host, host.peak_bytes, null, `${text.gib(host.pinned_bytes)} GiB of it pinned`),
     el("div", {class: "card tile"}, el("h2", {}, "One step"),
       el("div", {class: "figure"}, text.time(step.time_s)),
       partsBar(stepParts.filter((part) => part.value > 0), step.time_s || 1, "what the step waits for"),
@@ -63,8 +63,11 @@ const order = ["weights", "master_weights", "gradients", "optimizer", "buffers",
 /** The samples as rows to stack. */
 function memoryRows(memory, categories) {
   const rows = [];
-  memory.t.forEach((t, i) => categories.forEach((category, c) =>
-    rows.push({t, i, c, name: category.name, gib: category.mib[i] / 1024})));
+  const add = (t, i, sample) => categories.forEach((category, c) =>
+    rows.push({t, i, c, name: category.name, gib: category.mib[sample] / 1024}));
+  memory.t.forEach((t, i) => add(t, i, i));
+  const last = memory.t.length - 1;
+  if (memory.t[last] < memory.whole.range[1]) add(memory.whole.range[1], last + 1, last);
   return rows;
 }
 
@@ -72,39 +75,40 @@ function memorySpec(memory, categories, hidden) {
   const highest = Math.max(memory.peak.mib, ...memory.reserved_mib.map((mib) => (memory.kind === "device" ? mib + memory.outside_mib : 0))) / 1024;
   const capacity = memory.capacity_mib / 1024;
   const shows = capacity < 3.2 * highest;
-  const top = Math.max(highest, shows ? capacity : 0) * 1.06;
+  const top = Math.max(highest * 1.14, shows ? capacity * 1.06 : 0);
   const peak = [{t: memory.peak.t, gib: memory.peak.mib / 1024}];
   return {
-    height: 330,
+    height: 362,
     signals: [
-      {name: "domain", value: memory.whole.range}, {name: "hidden", value: [...hidden]}, {name: "cursor", value: null},
+      {name: "domain", value: memory.whole.range}, {name: "hidden", value: [...hidden]}, {name: "pointed", value: null},
+      {name: "floor", update: "height - 42"},  // below it stand the phases
     ],
     data: [
       {name: "rows", values: memoryRows(memory, categories), transform: [
         {type: "filter", expr: "indexof(hidden, datum.name) < 0"},
         {type: "stack", groupby: ["t", "i"], sort: {field: "c"}, field: "gib"}]},
+      ...categories.map((category) => ({name: "of_" + category.name, source: "rows", transform: [
+        {type: "filter", expr: `datum.name === '${category.name}'`}]})),
       {name: "used", values: memory.t.map((t, i) => ({t, gib: (memory.reserved_mib[i] + memory.outside_mib) / 1024}))},
       {name: "marks", values: phaseBands(memory)}, {name: "layers", values: memory.marks.filter((m) => m.layer >= 0)},
       {name: "peak", values: peak}, {name: "capacity", values: shows ? [{gib: capacity}] : []},
-      {name: "cursor_at", values: [{}], transform: [{type: "filter", expr: "cursor !== null"}]},
+      {name: "pointed_at", values: [{}], transform: [{type: "filter", expr: "pointed !== null"}]},
     ],
     scales: [
       {name: "x", type: "linear", domain: {signal: "domain"}, range: "width", zero: false, nice: false},
-      {name: "y", type: "linear", domain: [0, top], range: "height", nice: false},
+      {name: "y", type: "linear", domain: [0, top], range: [{signal: "floor"}, 0], nice: false},
       {name: "color", type: "ordinal", domain: order, range: order.map(color)},
       {name: "phase", type: "ordinal", domain: ["load", "forward", "backward", "optimizer step", "save"],
         range: ["workspace", "weights", "activations", "cpu-optimizer", "buffers"].map(color)},
     ],
     axes: [
       {orient: "left", scale: "y", grid: true, title: "GiB", tickCount: 6, domain: false, ticks: false},
-      {orient: "bottom", scale: "x", offset: 30, tickCount: {signal: "width / 90"}, title: "simulated time, seconds"},
+      {orient: "bottom", scale: "x", tickCount: {signal: "width / 90"}, title: "simulated time, seconds"},
     ],
     marks: [
-      {type: "group", from: {facet: {name: "series", data: "rows", groupby: ["name", "c"]}}, clip: true,
-        encode: {update: {width: {signal: "width"}, height: {signal: "height"}}}, sort: {field: "datum.c"},
-        marks: [{type: "area", from: {data: "series"}, encode: {update: {
-          interpolate: {value: "step-after"}, x: {scale: "x", field: "t"}, y: {scale: "y", field: "y0"},
-          y2: {scale: "y", field: "y1"}, fill: {scale: "color", field: "name"}, fillOpacity: {value: 0.92}}}}]},
+      ...categories.map((category) => ({type: "area", from: {data: "of_" + category.name}, clip: true, encode: {update: {
+        interpolate: {value: "step-after"}, x: {scale: "x", field: "t"}, y: {scale: "y", field: "y0"}, y2: {scale: "y", field: "y1"},
+        fill: {scale: "color", field: "name"}, fillOpacity: {value: 0.92}}}})),
       memory.kind === "device" && {type: "line", from: {data: "used"}, clip: true, encode: {update: {interpolate: {value: "step-after"},
         x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib"}, stroke: {value: color("soft")}, strokeWidth: {value: 1.5}, strokeDash: {value: [5, 3]}}}},
       {type: "rule", from: {data: "capacity"}, encode: {update: {x: {value: 0}, x2: {signal: "width"}, y: {scale: "y", field: "gib"},
@@ -112,25 +116,29 @@ function memorySpec(memory, categories, hidden) {
       {type: "text", from: {data: "capacity"}, encode: {update: {x: {signal: "width - 4"}, y: {scale: "y", field: "gib", offset: 14},
         align: {value: "right"}, text: {value: `capacity ${text.digits(capacity, 1)} GiB`}, fill: {value: color("bad")}, fontWeight: {value: 600}}}},
       {type: "rule", from: {data: "peak"}, clip: true, encode: {update: {x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib", offset: -6},
-        y2: {signal: "height"}, stroke: {value: color("mark")}, strokeDash: {value: [2, 2]}}}},
+        y2: {signal: "floor"}, stroke: {value: color("mark")}, strokeDash: {value: [2, 2]}}}},
       {type: "symbol", from: {data: "peak"}, clip: true, encode: {update: {x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib"},
         size: {value: 70}, fill: {value: color("mark")}, stroke: {value: color("card")}}}},
-      {type: "text", from: {data: "peak"}, clip: true, encode: {update: {
+      // Twice: first a halo, so that it can be read over lines.
+      ...[color("card"), null].map((halo) => ({type: "text", from: {data: "peak"}, clip: true, interactive: false, encode: {update: {
         x: {signal: "clamp(scale('x', datum.t), 0, width)"}, y: {scale: "y", field: "gib", offset: -12},
         align: {signal: "scale('x', datum.t) > width - 130 ? 'right' : scale('x', datum.t) < 130 ? 'left' : 'center'"},
-        opacity: {signal: "datum.t >= domain[0] && datum.t <= domain[1] ? 1 : 0"},
-        text: {value: `peak ${text.memory(memory.peak.mib)}`}, fill: {value: color("mark")}, fontWeight: {value: 700}, fontSize: {value: 13}}}},
+        opacity: {signal: "datum.t >= domain[0] && datum.t <= domain[1] ? 1 : 0"}, stroke: {value: halo}, strokeWidth: {value: 5},
+        text: {value: `peak ${text.memory(memory.peak.mib)}`}, fill: {value: color("mark")}, fontWeight: {value: 700}, fontSize: {value: 13}}}})),
       {type: "rect", from: {data: "marks"}, clip: true, encode: {update: {x: {scale: "x", field: "begin"}, x2: {scale: "x", field: "end"},
-        y: {signal: "height + 5"}, height: {value: 18}, fill: {scale: "phase", field: "phase"}, fillOpacity: {value: 0.85}}}},
-      {type: "rule", from: {data: "layers"}, clip: true, encode: {update: {x: {scale: "x", field: "begin"}, y: {signal: "height + 17"},
-        y2: {signal: "height + 23"}, stroke: {value: color("card")}, strokeWidth: {value: 1},
-        opacity: {signal: "scale('x', datum.end) - scale('x', datum.begin) > 3 ? 1 : 0"}}}},
+        y: {signal: "floor + 7"}, height: {value: 18}, fill: {scale: "phase", field: "phase"}, fillOpacity: {value: 0.85}}}},
+      {type: "rect", from: {data: "layers"}, clip: true, interactive: false, encode: {update: {x: {scale: "x", field: "begin"}, x2: {scale: "x", field: "end"},
+        y: {signal: "floor + 25"}, height: {value: 13}, fill: {value: color("soft")}, fillOpacity: {signal: "datum.layer % 2 ? 0.18 : 0.32"}}}},
+      {type: "text", from: {data: "layers"}, clip: true, interactive: false, encode: {update: {
+        x: {signal: "(scale('x', datum.begin) + scale('x', datum.end)) / 2"}, y: {signal: "floor + 32"}, align: {value: "center"}, baseline: {value: "middle"},
+        fontSize: {value: 10}, fill: {value: color("ink")},
+        text: {signal: "scale('x', datum.end) - scale('x', datum.begin) > 58 ? 'layer ' + datum.layer : scale('x', datum.end) - scale('x', datum.begin) > 18 ? datum.layer : ''"}}}},
       {type: "text", from: {data: "marks"}, clip: true, encode: {update: {
-        x: {signal: "(clamp(scale('x', datum.begin), 0, width) + clamp(scale('x', datum.end), 0, width)) / 2"}, y: {signal: "height + 14"},
+        x: {signal: "(clamp(scale('x', datum.begin), 0, width) + clamp(scale('x', datum.end), 0, width)) / 2"}, y: {signal: "floor + 16"},
         align: {value: "center"}, baseline: {value: "middle"}, fontSize: {value: 11}, fill: {value: color("card")}, fontWeight: {value: 600},
         text: {signal: "clamp(scale('x', datum.end), 0, width) - clamp(scale('x', datum.begin), 0, width) > 7 * length(datum.phase) + 6 ? datum.phase : ''"}}}},
-      {type: "rule", from: {data: "cursor_at"}, encode: {update: {x: {signal: "cursor === null ? 0 : scale('x', cursor)"}, y: {value: 0},
-        y2: {signal: "height + 23"}, stroke: {value: color("soft")}}}},
+      {type: "rule", from: {data: "pointed_at"}, encode: {update: {x: {signal: "pointed === null ? 0 : scale('x', pointed)"}, y: {value: 0},
+        y2: {signal: "height"}, stroke: {value: color("soft")}}}},
     ].filter(Boolean),
   };
 }
@@ -185,12 +193,12 @@ function memoryChart(memory, number) {
     hover(x, item, event) {
       const view = charts[name].view;
       const inside = x !== null && x >= view.signal("domain")[0] && x <= view.signal("domain")[1];
-      view.signal("cursor", inside ? x : null).runAsync();
+      view.signal("pointed", inside ? x : null).runAsync();
       if (inside) tip.show(event.clientX, event.clientY, ...memoryTip(memory, present, hidden, x));
       else tip.hide();
     },
   });
-  box.addEventListener("mouseleave", () => charts[name].view.signal("cursor", null).run());
+  box.addEventListener("mouseleave", () => charts[name].view.signal("pointed", null).run());
   const pick = choice("part of the run", stages.map((s) => s.name), 0, (i) => charts[name].show(stages[i].begin, stages[i].end));
   pick.append(el("span", {class: "gap"}), ...zoomTools(name));
   const capacity = `of ${text.memory(memory.capacity_mib)}`;
@@ -403,7 +411,7 @@ function machineSpec(width) {
         cornerRadius: {value: 7}, fill: {signal: "datum.use === null ? '" + color("card") + "' : scale('heat', datum.use)"},
         stroke: {value: color("soft")}, strokeWidth: {signal: "datum.kind === 'gpu' ? 2 : 1"}}}},
       {type: "text", from: {data: "parts"}, interactive: false, encode: {update: {x: {field: "x"}, y: {field: "y"}, align: {value: "center"}, baseline: {value: "middle"},
-        text: {field: "label"}, fill: {value: color("ink")}, fontWeight: {signal: "datum.kind === 'gpu' ? 700 : 400"}}}},
+        text: {field: "label"}, fill: {signal: `datum.use > ${0.5 * most} ? '${color("card")}' : '${color("ink")}'`}, fontWeight: {signal: "datum.kind === 'gpu' ? 700 : 400"}}}},
     ],
   };
 }
