@@ -5,14 +5,14 @@
 #include <algorithm>
 
 #include "sim/report/notation.hpp"
-#include "sim/search/changes.hpp"
+#include "sim/search/advise.hpp"
 #include "sim/search/points_page.hpp"
 
 namespace shardsim {
 
 namespace {
 
-using Value = std::optional<double>;
+using Amount = std::optional<double>;
 
 std::string place(const Offer& offer) {
   return offer.nodes == 1 ? offer.system : fmt::format("{} x {}", offer.nodes, offer.system);
@@ -52,7 +52,7 @@ std::vector<PageFigure> figures() {
           {"mfu", "MFU", "", false}};
 }
 
-std::vector<Value> figure_values(const Offer& offer) {
+std::vector<Amount> figure_values(const Offer& offer) {
   const Figures& made = offer.result.figures;
   return {offer.hours,      offer.rent_usd, offer.own_usd,    offer.buy_usd,
           offer.energy_kWh, offer.watts,    made.step_time_s, static_cast<double>(made.peak_used_bytes),
@@ -82,7 +82,7 @@ std::string render_plan_html(const std::vector<Offer>& offers, const std::vector
   page.answered = meets > 0;
   page.verdict = meets > 0 ? fmt::format("{} of {} machines do it", meets, offers.size()) : "no machine does it";
   page.headline = fmt::format("{}: {}", place(best), best.fits() ? run_time_text(best.hours) : "does not fit");
-  if (const Value cost = best.cost(constraints); best.fits() && cost) page.headline += ", " + cost_text(cost);
+  if (const Amount cost = best.cost(constraints); best.fits() && cost) page.headline += ", " + cost_text(cost);
   page.subtitle = fmt::format("the first of {} machines, each with the best way to run the job on it", offers.size());
   page.command = command;
   for (const WhatIf& what_if : what_ifs) {

@@ -50,8 +50,8 @@ Json links_data(const Topology& topology, const PlannedRun& run, const Outcome& 
   Json links = Json::array();
   for (std::size_t l = 0; l < topology.links.size() && l < most_links; ++l) {
     const Link& link = topology.links[l];
-    const std::size_t of_class = run.fold.class_of_link[l].index();
-    links.push_back({{"id", link.id},
+    const std::size_t of_class = run.fold.class_of(LinkId(l)).index();
+    links.push_back({{"id", topology.name_of(LinkId(l))},
                      {"kind", name_of(link.kind)},
                      {"bandwidth_Bps", link.bandwidth.bytes_per_second},
                      {"bytes", std::round(outcome.links[of_class].bytes)},

@@ -143,7 +143,7 @@ void add_largest(Json& entry, const Plan& plan, const Program& program, const st
 }
 
 const DeviceReport& report_of(const Topology& topology, const Program& program, const Report& report) {
-  const std::string& first = topology.devices[program.devices.front()].id;
+  const std::string first = topology.name_of(DeviceId(program.devices.front()));
   for (const DeviceReport& device : report.devices) {
     if (device.id == first || device.id.starts_with(first + "-")) return device;
   }
