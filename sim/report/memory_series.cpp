@@ -39,6 +39,8 @@ std::vector<MemoryLevel> host_levels(const Plan& plan, const Outcome& outcome, s
     for (const HostLevel& level : replay_memory(program, outcome.programs[p].instants, plan.steps).host) {
       MemoryLevel change;
       change.instant = level.instant;
+      change.program = p;
+      change.instruction = level.instruction;
       change.reserved = (level.pinned - before.pinned) * program.ranks_per_host;
       for (std::size_t c = 0; c < category_count; ++c) {
         change.by_category[c] = (level.by_category[c] - before.by_category[c]) * program.ranks_per_host;
@@ -53,6 +55,8 @@ std::vector<MemoryLevel> host_levels(const Plan& plan, const Outcome& outcome, s
   MemoryLevel now;
   for (const MemoryLevel& change : changes) {
     now.instant = change.instant;
+    now.program = change.program;
+    now.instruction = change.instruction;
     now.reserved += change.reserved;
     for (std::size_t c = 0; c < category_count; ++c) now.by_category[c] += change.by_category[c];
     levels.push_back(now);

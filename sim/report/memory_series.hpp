@@ -16,7 +16,8 @@ struct MemoryLevel {
   Time instant;
   std::array<std::int64_t, category_count> by_category{};
   std::int64_t reserved = 0;    ///< of a device: segments held; of a host: pinned memory
-  std::size_t instruction = 0;  ///< of a device: Program::instructions
+  std::size_t program = 0;      ///< of a host: whose instruction made it so, by Plan::programs
+  std::size_t instruction = 0;  ///< Program::instructions
 
   std::int64_t total() const;
 };

@@ -143,7 +143,7 @@ function chart(name, label, {spec, hover, click, keep = ["domain"], whole}) {
     own.width = width;
     const described = spec(width);
     own.view = new vega.View(vega.parse({$schema: "https://vega.github.io/schema/vega/v5.json", width, padding: 4,
-      autosize: {type: "fit", contains: "padding"}, ...described}, look()), {renderer: "canvas", container: box, hover: false});
+      autosize: {type: "fit-x", contains: "padding"}, ...described}, look()), {renderer: "canvas", container: box, hover: false});
     own.view.logLevel(vega.Warn);
     for (const [signal, value] of Object.entries(kept)) if (value) own.view.signal(signal, value);
     own.view.run();
@@ -252,12 +252,13 @@ function drawAll() {
 const section = (id, heading, ...content) => el("section", {class: "card", id, "aria-labelledby": id + "-h"},
   el("h2", {id: id + "-h"}, heading), content);
 
-/** A bar of parts {name, value, color, label}; `whole` is its full width. */
-function partsBar(parts, whole, label) {
+/** A bar of parts {name, value, color, label}; `whole` is its full width, `limit` a place in it that is marked. */
+function partsBar(parts, whole, label, limit) {
   const total = parts.reduce((sum, part) => sum + part.value, 0);
   return [
     el("div", {class: "bar", role: "img", "aria-label": label},
-      parts.map((p) => el("span", {style: `width: ${100 * p.value / whole}%; background: var(--${p.color})`, title: `${p.name}: ${p.label}`}))),
+      parts.map((p) => el("span", {style: `width: ${100 * p.value / whole}%; background: var(--${p.color})`, title: `${p.name}: ${p.label}`})),
+      limit && el("i", {class: "limit", style: `left: ${100 * limit / whole}%`, title: "capacity"})),
     el("ul", {class: "keys"}, parts.filter((p) => p.value >= 0.004 * total).map((p) => el("li", {}, swatch(p.color), `${p.name} ${p.label}`))),
   ];
 }

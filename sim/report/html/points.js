@@ -116,7 +116,7 @@ function dots(points, scales, width, height) {
 
 function scatterSpec(width) {
   const points = filtered(), best = front(points);
-  const height = width < 500 ? 320 : 430;
+  const height = width < 500 ? 280 : 400;
   const scales = {x: scaleOf(state.x, points), y: scaleOf(state.y, points)};
   const at = (i) => ({x: drawn(state.x, state.x.values[i]), y: drawn(state.y, state.y.values[i]), i});
   const line = {x: {scale: "x", field: "x"}, y: {scale: "y", field: "y"}};

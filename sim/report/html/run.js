@@ -10,7 +10,7 @@ const stepParts = [
   {name: "optimizer", value: step.optimizer_s, color: "cpu-optimizer"},
   {name: "idle", value: step.idle_s, color: "idle"},
 ].map((part) => ({...part, label: text.percent(part.value / (step.time_s || 1), 0)}));
-const rowsOf = (object) => Object.entries(object).filter(([, bytes]) => bytes > 0);
+const rowsOf = (object) => Object.entries(object).filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1]);
 
 // --- the head -------------------------------------------------------------------------------------------------------
 
@@ -30,19 +30,22 @@ function memoryTile(title, entry, used, peak, remark) {
   const parts = rowsOf(entry.at_peak).map(([name, bytes]) => ({name: text.name(name), value: bytes, color: name, label: text.gib(bytes)}));
   const rest = used - parts.reduce((sum, part) => sum + part.value, 0);
   if (rest > 0) parts.push({name: "cached, context", value: rest, color: "idle", label: text.gib(rest)});
-  parts.sort((a, b) => (a.color === "idle") - (b.color === "idle") || b.value - a.value);
   return el("div", {class: "card tile"}, el("h2", {}, title),
     el("div", {class: "figure"}, text.gib(used), el("small", {}, ` of ${text.gib(entry.capacity_bytes)} GiB`)),
-    partsBar(parts, whole, `${title}: ${text.gib(used)} of ${text.gib(entry.capacity_bytes)} GiB`),
+    partsBar(parts, whole, `${title}: ${text.gib(used)} of ${text.gib(entry.capacity_bytes)} GiB`, used > entry.capacity_bytes && entry.capacity_bytes),
     peak && el("p", {}, el("span", {class: "soft"}, "peak in "), el("strong", {}, peak)), remark && el("p", {class: "soft"}, remark));
 }
+
+/** The memory over time of a device's group. */
+const memoryOf = (device) => data.memory.find((memory) => memory.id === device.id || memory.id.startsWith(device.id + "-") ||
+  memory.id.startsWith(device.id + " ")) || data.memory[0];
 
 function tiles() {
   const fullest = report.devices.reduce((a, b) => (b.peak_used_bytes / b.capacity_bytes > a.peak_used_bytes / a.capacity_bytes ? b : a));
   const host = report.hosts.reduce((a, b) => (b.peak_bytes / b.capacity_bytes > a.peak_bytes / a.capacity_bytes ? b : a));
   const waits = report.bottleneck;
   return el("div", {class: "tiles"},
-    memoryTile("GPU memory", fullest, fullest.peak_used_bytes, `${fullest.peak_at}, at ${text.time(fullest.peak_time_s)}`),
+    memoryTile("GPU memory", fullest, fullest.peak_used_bytes, `${fullest.peak_at}, at ${text.time(memoryOf(fullest).peak.t)}`),
     host.peak_bytes > 0 && memoryTile("Host RAM", host, host.peak_bytes, null, `${text.gib(host.pinned_bytes)} GiB of it pinned`),
     el("div", {class: "card tile"}, el("h2", {}, "One step"),
       el("div", {class: "figure"}, text.time(step.time_s)),
@@ -76,9 +79,10 @@ function memorySpec(memory, categories, hidden) {
   const capacity = memory.capacity_mib / 1024;
   const shows = capacity < 3.2 * highest;
   const top = Math.max(highest * 1.14, shows ? capacity * 1.06 : 0);
+  const halo = [color("card"), null];  // texts are drawn twice, so that they can be read over lines
   const peak = [{t: memory.peak.t, gib: memory.peak.mib / 1024}];
   return {
-    height: 362,
+    height: 330,
     signals: [
       {name: "domain", value: memory.whole.range}, {name: "hidden", value: [...hidden]}, {name: "pointed", value: null},
       {name: "floor", update: "height - 42"},  // below it stand the phases
@@ -113,17 +117,17 @@ function memorySpec(memory, categories, hidden) {
         x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib"}, stroke: {value: color("soft")}, strokeWidth: {value: 1.5}, strokeDash: {value: [5, 3]}}}},
       {type: "rule", from: {data: "capacity"}, encode: {update: {x: {value: 0}, x2: {signal: "width"}, y: {scale: "y", field: "gib"},
         stroke: {value: color("bad")}, strokeWidth: {value: 2}}}},
-      {type: "text", from: {data: "capacity"}, encode: {update: {x: {signal: "width - 4"}, y: {scale: "y", field: "gib", offset: 14},
-        align: {value: "right"}, text: {value: `capacity ${text.digits(capacity, 1)} GiB`}, fill: {value: color("bad")}, fontWeight: {value: 600}}}},
+      ...halo.map((stroke) => ({type: "text", from: {data: "capacity"}, encode: {update: {x: {signal: "width - 4"}, y: {scale: "y", field: "gib", offset: 14},
+        align: {value: "right"}, text: {value: `capacity ${text.digits(capacity, 1)} GiB`}, stroke: {value: stroke}, strokeWidth: {value: 4},
+        fill: {value: color("bad")}, fontWeight: {value: 600}}}})),
       {type: "rule", from: {data: "peak"}, clip: true, encode: {update: {x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib", offset: -6},
         y2: {signal: "floor"}, stroke: {value: color("mark")}, strokeDash: {value: [2, 2]}}}},
       {type: "symbol", from: {data: "peak"}, clip: true, encode: {update: {x: {scale: "x", field: "t"}, y: {scale: "y", field: "gib"},
         size: {value: 70}, fill: {value: color("mark")}, stroke: {value: color("card")}}}},
-      // Twice: first a halo, so that it can be read over lines.
-      ...[color("card"), null].map((halo) => ({type: "text", from: {data: "peak"}, clip: true, interactive: false, encode: {update: {
+      ...halo.map((stroke) => ({type: "text", from: {data: "peak"}, clip: true, interactive: false, encode: {update: {
         x: {signal: "clamp(scale('x', datum.t), 0, width)"}, y: {scale: "y", field: "gib", offset: -12},
         align: {signal: "scale('x', datum.t) > width - 130 ? 'right' : scale('x', datum.t) < 130 ? 'left' : 'center'"},
-        opacity: {signal: "datum.t >= domain[0] && datum.t <= domain[1] ? 1 : 0"}, stroke: {value: halo}, strokeWidth: {value: 5},
+        opacity: {signal: "datum.t >= domain[0] && datum.t <= domain[1] ? 1 : 0"}, stroke: {value: stroke}, strokeWidth: {value: 5},
         text: {value: `peak ${text.memory(memory.peak.mib)}`}, fill: {value: color("mark")}, fontWeight: {value: 700}, fontSize: {value: 13}}}})),
       {type: "rect", from: {data: "marks"}, clip: true, encode: {update: {x: {scale: "x", field: "begin"}, x2: {scale: "x", field: "end"},
         y: {signal: "floor + 7"}, height: {value: 18}, fill: {scale: "phase", field: "phase"}, fillOpacity: {value: 0.85}}}},
@@ -209,7 +213,7 @@ function memoryChart(memory, number) {
       off.forEach((c) => hidden.add(c));
       charts[name].view.signal("hidden", [...off]).run();
     }),
-    box, memory.kind === "device" && el("p", {class: "soft"}, "Dashed: what nvidia-smi would show — segments held by the caching allocator, CUDA context and communicators. Drag over the chart to zoom, double click to see all."));
+    box, memory.kind === "device" && el("p", {class: "soft"}, "Dashed: what nvidia-smi would show — segments held by the caching allocator, CUDA context and communicators. Time is the GPU's: what the host thread allocates ahead is drawn where the GPU gets to it. Drag over the chart to zoom, double click to see all."));
 }
 
 function memorySection() {
@@ -245,7 +249,7 @@ const kindName = {compute: "kernels", collective: "collectives", copy: "copies",
 function timelineSpec(group, hidden) {
   const names = group.tracks;
   return {
-    height: 34 * names.length,
+    height: 30 * names.length,
     signals: [{name: "domain", value: stepWhole.range}, {name: "hidden", value: [...hidden]}],
     data: [
       {name: "slices", values: group.rows, transform: [{type: "filter", expr: "indexof(hidden, datum.kind) < 0 && datum.end > domain[0] && datum.begin < domain[1]"}]},
@@ -397,8 +401,12 @@ function machineSpec(width) {
   }).map((e) => ({...e, path: e.bend ? `M${e.x},${e.y}Q${(e.x + e.x2) / 2},${e.y + e.bend * 2} ${e.x2},${e.y2}` : `M${e.x},${e.y}L${e.x2},${e.y2}`}))
     .sort((a, b) => a.use - b.use);
   const shortName = (id) => { const name = id.split(":").pop(); return narrow ? name.replace(/^(gpu|sw|nic)(?=\d)/, "") : name; };
-  const parts = graph.parts.map((id) => ({id, kind: partKind(id), ...place.get(id), label: shortName(id), memory: graph.memory.get(id),
-    use: graph.memory.get(id)?.utilization ?? null, w: narrow ? 26 : Math.max(48, 8 * shortName(id).length + 14)}));
+  const labelOf = (id) => {
+    const memory = graph.memory.get(id);
+    return memory && memory.bytes > 0 && !narrow ? `${shortName(id)}: DRAM ${text.percent(memory.utilization, 0)}` : shortName(id);
+  };
+  const parts = graph.parts.map((id) => ({id, kind: partKind(id), ...place.get(id), memory: graph.memory.get(id),
+    use: graph.memory.get(id)?.utilization ?? null, label: labelOf(id)})).map((part) => ({...part, w: narrow ? 26 : Math.max(48, 7.6 * part.label.length + 14)}));
   return {
     height: height + 8,
     data: [{name: "edges", values: edges}, {name: "parts", values: parts}],
@@ -407,6 +415,10 @@ function machineSpec(width) {
     marks: [
       {type: "path", from: {data: "edges"}, encode: {update: {path: {field: "path"}, stroke: {scale: "heat", field: "use"},
         strokeWidth: {signal: "1.5 + 2.2 * log(1 + datum.gbps / 8)"}, strokeCap: {value: "round"}}}},
+      ...(narrow ? [] : [color("card"), null]).map((stroke) => ({type: "text", from: {data: "edges"}, interactive: false, encode: {update: {
+        x: {signal: "(datum.x + datum.x2) / 2"}, y: {signal: "(datum.y + datum.y2) / 2 + datum.bend"}, align: {value: "center"}, baseline: {value: "middle"},
+        fontSize: {value: 11}, fill: {value: color("ink")}, stroke: {value: stroke}, strokeWidth: {value: 4},
+        text: {signal: "datum.use >= 0.005 ? format(datum.use * 100, '.0f') + ' %' : ''"}}}})),
       {type: "rect", from: {data: "parts"}, encode: {update: {xc: {field: "x"}, yc: {field: "y"}, width: {field: "w"}, height: {value: 28},
         cornerRadius: {value: 7}, fill: {signal: "datum.use === null ? '" + color("card") + "' : scale('heat', datum.use)"},
         stroke: {value: color("soft")}, strokeWidth: {signal: "datum.kind === 'gpu' ? 2 : 1"}}}},
@@ -427,7 +439,7 @@ function linkUseSpec() {
   const cells = rows.flatMap((row) => row.use.map((use, k) => ({row: label(row), use, kind: row.kind, bandwidth: row.bandwidth_Bps,
     begin: begin + (end - begin) * k / length, end: begin + (end - begin) * (k + 1) / length}))).filter((cell) => cell.use > 0);
   return {
-    height: 24 * rows.length,
+    height: 22 * rows.length,
     signals: [{name: "domain", value: stepWhole.range}],
     data: [{name: "cells", values: cells, transform: [{type: "filter", expr: "datum.end > domain[0] && datum.begin < domain[1]"}]}],
     scales: [
@@ -448,7 +460,7 @@ function linkUseSpec() {
 
 function linksSection() {
   const several = report.devices.length > 0 && report.request.nodes > 1;
-  const machine = chart("machine", "The machine as a graph: GPUs, switches and sockets, links coloured by how much of them the step uses.", {
+  const machine = machineGraph().parts.length > 0 && chart("machine", "The machine as a graph: GPUs, switches and sockets, links coloured by how much of them the step uses.", {
     spec: machineSpec,
     hover(x, item, event) {
       const links = item?.datum?.links || (item?.datum?.memory ? [item.datum.memory] : null);
@@ -502,15 +514,17 @@ function tablesSection() {
       {head: "busy", cell: (l) => text.time(l.busy_s)}, {head: "used", cell: (l) => text.percent(l.utilization)}], once(report.links).slice(0, 16)));
 }
 
+const warnings = () => (report.warnings.length === 0 ? [] : [
+  section("warnings", "Warnings", report.warnings.map((w) => el("p", {class: "note"}, w)))]);
+
 function remarks() {
   return [
-    report.warnings.length > 0 && section("warnings", "Warnings", report.warnings.map((w) => el("p", {class: "note"}, w))),
     section("assumed", "Assumed", el("ul", {class: "plain"}, data.assumptions.map((a) => el("li", {}, a)))),
     section("command", "The command", el("pre", {class: "command"}, data.command),
       el("p", {class: "soft"}, "For the same run in other tools add --trace run.pftrace (ui.perfetto.dev) or --memory-snapshot run.pickle (pytorch.org/memory_viz).")),
   ];
 }
 
-document.getElementById("report").append(head(), tiles(), memorySection(), timelineSection(), linksSection(), tablesSection(),
-  ...remarks().filter(Boolean));
+document.getElementById("report").append(head(), tiles(), ...warnings(), memorySection(), timelineSection(), linksSection(),
+  tablesSection(), ...remarks());
 drawAll();
