@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "model/core/error.hpp"
 #include "sim/request/choices.hpp"
 
@@ -47,19 +49,43 @@ void refuse_impossible(const Request& request) {
   }
 }
 
-/// Low-rank adapters meet more of the frameworks than the other methods do.
-void refuse_combinations(const Request& request) {
-  const Peft& peft = request.peft;
-  const bool plain_low_rank = peft.low_rank() && !peft.decomposes();
-  if (plain_low_rank) return;
-  if (request.compile || request.checkpointing == Checkpointing::selective ||
-      request.precision == Precision::fp8_mixed) {
-    throw InputError("this method with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
-                     "lora or qlora, or --compile off, --checkpointing none, full or every:K, and another --precision");
+bool trains_parts_of_base(const Peft& peft) {
+  return peft.biases != TrainedBiases::none || !peft.saved_modules.empty();
+}
+
+bool trains_bias_of_frozen_weight(const Architecture& model, const Module& module) {
+  return module.parameters.size() > 1 && !model.parameter(module.parameters.front()).trainable &&
+         model.parameter(module.parameters.back()).trainable;
+}
+
+/// Biases and PEFT's copies of modules are trained in the type that the base was loaded in.
+void refuse_trained_parts(const Request& request, const Architecture& model) {
+  const bool any_in_base_type =
+      std::any_of(model.parameters.begin(), model.parameters.end(),
+                  [](const Parameter& parameter) { return parameter.trainable && !parameter.type; });
+  if (is_whole(request) && request.precision == Precision::fp16_mixed && any_in_base_type) {
+    throw InputError("PyTorch's GradScaler refuses to unscale FP16 gradients, which what PEFT trains of the base has",
+                     "modules_to_save, bias, --precision fp16-mixed", "--precision bf16-mixed");
   }
-  if (request.kind == StrategyKind::device_map) {
-    throw InputError("this method under a device map is not simulated yet", "--peft, --strategy device-map",
-                     "lora or qlora, or single, ddp or fsdp");
+  const bool mixes = std::any_of(model.modules.begin(), model.modules.end(), [&](const Module& module) {
+    return trains_bias_of_frozen_weight(model, module);
+  });
+  if (is_fsdp1(request.kind) && !request.fsdp.use_orig_params && mixes) {
+    throw InputError(
+        "FSDP1 flattens a trained bias with its frozen weight: \"Must flatten tensors with uniform requires_grad when "
+        "use_orig_params=False\"",
+        "bias, --strategy " + request.strategy, "bias none, or fsdp_use_orig_params true in the accelerate file");
+  }
+}
+
+void describe_trained_parts(const Peft& peft, std::vector<std::string>& assumptions) {
+  if (!peft.saved_modules.empty()) {
+    assumptions.emplace_back(
+        "modules_to_save: PEFT keeps the original frozen beside a trained copy in the original's type; a container is "
+        "copied part by part");
+  }
+  if (peft.biases != TrainedBiases::none) {
+    assumptions.emplace_back("biases are trained in the type that the base was loaded in");
   }
 }
 
@@ -174,11 +200,10 @@ void take_stored_quantization(Request& request, const Architecture& architecture
   assumptions.push_back(fmt::format("the base is quantized as its own config.json says: {} ({})", name, stored.method));
 }
 
-void choose_adapter_types(Request& request, std::vector<std::string>& assumptions) {
+void choose_adapter_types(Request& request, const Architecture& base, std::vector<std::string>& assumptions) {
   Peft& peft = request.peft;
   if (!peft.any()) return;
   refuse_impossible(request);
-  refuse_combinations(request);
   const bool mixed = keeps_master_weights(request.precision);
   const bool whole = is_whole(request);
   peft.fp32_adapters = whole && mixed;
@@ -191,6 +216,10 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   } else if (mixed) {
     assumptions.emplace_back(
         "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
+  }
+  if (trains_parts_of_base(peft)) {
+    refuse_trained_parts(request, apply_adapter(base, peft));
+    describe_trained_parts(peft, assumptions);
   }
   warn_of_wrapping(request);
   describe_method(request, assumptions);

@@ -25,9 +25,11 @@ FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64
   return {id, chunk * row, (end - begin) * row, parameter.trainable};
 }
 
-bool holds_trained(const Architecture& architecture, const Module& module) {
-  return std::any_of(module.parameters.begin(), module.parameters.end(),
-                     [&](ParameterId id) { return architecture.parameter(id).trainable; });
+bool trains_weight(const Architecture& architecture, const Module& module) {
+  return std::any_of(module.parameters.begin(), module.parameters.end(), [&](ParameterId id) {
+    const Parameter& parameter = architecture.parameter(id);
+    return parameter.trainable && parameter.name.ends_with(".weight");
+  });
 }
 
 class UnitCollector {
@@ -62,7 +64,8 @@ Landmarks find_landmarks(const Architecture& architecture) {
   Landmarks found;
   for (std::size_t i = 0; i < architecture.modules.size(); ++i) {
     const Module& module = architecture.modules[i];
-    if (module.layer >= 0) continue;
+    const bool inside_copy = module.parent.valid() && architecture.module(module.parent).is_copied();
+    if (module.layer >= 0 || inside_copy) continue;
     if (module.kind == ModuleKind::embedding && !found.embedding.valid()) found.embedding = ModuleId(i);
     if (module.kind == ModuleKind::norm) found.norm = ModuleId(i);
     if (module.kind == ModuleKind::linear && module.parent == ModuleId(0)) found.head = ModuleId(i);
@@ -122,12 +125,14 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
   std::vector<FlatUnit> units(1);
   units.front().module = ModuleId(0);
   for (const ModuleId layer : architecture.layer_modules()) units.emplace_back().module = layer;
-  for (FlatUnit& unit : units) unit.trained = !architecture.adapted();
   std::vector<bool> taken(architecture.parameters.size());
   for (std::size_t m = 0; m < architecture.modules.size(); ++m) {
     const Module& module = architecture.modules[m];
-    const bool apart = architecture.adapted() && module.children.empty() && holds_trained(architecture, module);
-    if (apart) units.push_back({ModuleId(m), {}, 0, 0, true, module.layer >= 0});
+    const bool apart = architecture.adapted() && module.children.empty() && trains_weight(architecture, module);
+    if (apart) {
+      units.emplace_back().module = ModuleId(m);
+      units.back().nested = module.layer >= 0;
+    }
     FlatUnit& unit = apart ? units.back() : units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
     for (const ParameterId id : module.parameters) {
       if (taken[id.index()]) continue;
@@ -136,9 +141,13 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
       if (!is_sharded(parameter)) continue;
       unit.parameters.push_back(id);
       unit.elements += parameter.quantization ? stored_rows(parameter) : parameter.numel;
+      if (parameter.trainable) unit.trained_elements += parameter.numel;
     }
   }
-  for (FlatUnit& unit : units) unit.shard = ceil_div(unit.elements, world);
+  for (FlatUnit& unit : units) {
+    unit.shard = ceil_div(unit.elements, world);
+    unit.trained = unit.trained_elements > 0;
+  }
   return units;
 }
 

@@ -49,13 +49,14 @@ struct FlatUnit {
   std::vector<ParameterId> parameters;
   std::int64_t elements = 0;  ///< before padding
   std::int64_t shard = 0;     ///< of one rank, padding included
-  bool trained = true;        ///< a FlatParameter requires gradients as a whole, or not at all
+  bool trained = true;        ///< it has a gradient, of all its elements
+  std::int64_t trained_elements = 0;  ///< of those parameters that require one; fewer only with use_orig_params
   bool nested = false;        ///< inside of a decoder layer's unit
 };
 
 /// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest. Beside
-/// frozen parameters, each module without children that has a trained weight is a unit of its own, behind all others
-/// (peft/utils/other.py, fsdp_auto_wrap_policy).
+/// frozen parameters, each module without children whose weight is trained is a unit of its own, behind all others
+/// (peft/utils/other.py, fsdp_auto_wrap_policy); a trained bias beside a frozen weight stays with its layer.
 std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
 
 /// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.

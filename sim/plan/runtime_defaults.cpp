@@ -217,7 +217,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);
   take_stored_quantization(request, architecture, assumptions);
-  choose_adapter_types(request, assumptions);
+  choose_adapter_types(request, architecture, assumptions);
   describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;

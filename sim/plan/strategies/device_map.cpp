@@ -39,7 +39,7 @@ Architecture part_on(const Architecture& architecture, const DeviceMap& map, std
 DType hidden_type(const StrategyContext& context) {
   const DType otherwise = compute_type(context.request.precision);
   for (const Module& module : context.architecture.modules) {
-    if (module.kind != ModuleKind::embedding) continue;
+    if (module.kind != ModuleKind::embedding || module.is_copied()) continue;
     return context.architecture.parameter(module.parameters.front()).type.value_or(otherwise);
   }
   return otherwise;
