@@ -131,7 +131,9 @@ void warn_of_unplanned(Request& request) {
   };
   // Offloading makes gradients contiguous whatever the file says.
   warn(!zero.contiguous_gradients && !request.offload.optimizer, "contiguous_gradients false is not simulated");
-  warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
+  warn(zero.ratio < 1 && !request.offload.optimizer, "ratio below 1 has no optimizer to divide: none is offloaded");
+  warn(zero.ratio < 1 && request.offload.on_nvme(),
+       "ratio below 1 keeps nothing on the GPU where states lie on drives: all are updated on the CPU");
   const DType gradients = gradient_type(request.precision);
   const bool widens = zero.grad_accum_type && *zero.grad_accum_type != gradients;
   if (takes_bf16_optimizer(request)) return;
