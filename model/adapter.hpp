@@ -79,11 +79,11 @@ std::span<const std::string_view> default_targets(Family family);
 ///  adapter:    AdapterHub's double_seq_bn (adapters 1.3, Houlsby et al. 2019): after attention and after the mlp of
 ///              each layer a projection down, SiLU and a projection up, "...attention_adapters.adapters.default" and
 ///              "...output_adapters.adapters.default".
-/// A module of `saved_modules`, or each part of it that has parameters, becomes "...original_module", which stays frozen
-/// and no longer runs, beside "...modules_to_save.default", a trained copy in the original's type; no adapter goes
-/// there. Biases are trained in the base's type, too.
-/// Throws InputError for targets that match no linear module, for saved modules that the model does not have or that
-/// are quantized, for families that need targets and got none, and for models that the method does not fit.
+/// A module of `saved_modules`, or each part of it that has parameters, becomes "...original_module", which stays
+/// frozen and no longer runs, beside "...modules_to_save.default", a trained copy in the original's type; no adapter
+/// goes there. Biases are trained in the base's type, too. Throws InputError for targets that match no linear module,
+/// for saved modules that the model does not have or that are quantized, for families that need targets and got none,
+/// and for models that the method does not fit.
 Architecture apply_adapter(Architecture model, const Peft& peft);
 
 }  // namespace shardsim

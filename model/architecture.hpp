@@ -67,8 +67,9 @@ enum class ModuleKind : std::uint8_t {
 };
 
 /// One nn.Module that runs: a ModuleList never does, nor does an attention's dropout under fused attention, so neither
-/// is here; but what PEFT replaced by a trained copy is, for its parameters. `parameters` are its direct ones (what a hook on this module sees); a tied weight is listed by each module
-/// that uses it under one ParameterId. `children` stand in the order in which forward calls them.
+/// is here; but what PEFT replaced by a trained copy is, for its parameters. `parameters` are its direct ones (what a
+/// hook on this module sees); a tied weight is listed by each module that uses it under one ParameterId. `children`
+/// stand in the order in which forward calls them.
 struct Module {
   std::string name;        ///< "model.layers.3.self_attn"; the root is ""
   std::string class_name;  ///< as in transformers: "LlamaDecoderLayer"

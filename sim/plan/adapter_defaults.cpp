@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/core/error.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 #include "sim/request/choices.hpp"
 
 namespace shardsim {
@@ -67,9 +68,8 @@ void refuse_trained_parts(const Request& request, const Architecture& model) {
     throw InputError("PyTorch's GradScaler refuses to unscale FP16 gradients, which what PEFT trains of the base has",
                      "modules_to_save, bias, --precision fp16-mixed", "--precision bf16-mixed");
   }
-  const bool mixes = std::any_of(model.modules.begin(), model.modules.end(), [&](const Module& module) {
-    return trains_bias_of_frozen_weight(model, module);
-  });
+  const bool mixes = std::any_of(model.modules.begin(), model.modules.end(),
+                                 [&](const Module& module) { return trains_bias_of_frozen_weight(model, module); });
   if (is_fsdp1(request.kind) && !request.fsdp.use_orig_params && mixes) {
     throw InputError(
         "FSDP1 flattens a trained bias with its frozen weight: \"Must flatten tensors with uniform requires_grad when "
@@ -144,16 +144,19 @@ void describe_runtime(const Request& request, std::vector<std::string>& assumpti
   }
 }
 
-// transformers' Trainer (4.57 to 5.23) and accelerate 1.15: fsdp2_prepare_auto_wrap_policy() knows two policies, and
-// answers None to peft's.
-void warn_of_wrapping(Request& request) {
-  const bool trains_with_transformers =
-      request.implementation == Implementation::hf || request.implementation == Implementation::liger;
-  if (!is_fsdp2(request.kind) || !trains_with_transformers) return;
+void describe_wrapping(Request& request, std::vector<std::string>& assumptions) {
+  if (!wraps_layers(request)) {
+    assumptions.emplace_back(
+        "Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not know: all decoder layers "
+        "are "
+        "one unit, the root's, which is gathered at once and again for backward");
+    return;
+  }
+  if (!is_fsdp2(request.kind) || !is_transformers(request.implementation)) return;
   request.warnings.emplace_back(
       "adapters under FSDP2: Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not apply, "
       "so that all decoder layers are one unit and gathered at once; simulated is a unit a layer, as without the "
-      "Trainer");
+      "Trainer (with it: --accelerate and a file of fsdp_version 2)");
 }
 
 }  // namespace
@@ -221,7 +224,7 @@ void choose_adapter_types(Request& request, const Architecture& base, std::vecto
     refuse_trained_parts(request, apply_adapter(base, peft));
     describe_trained_parts(peft, assumptions);
   }
-  warn_of_wrapping(request);
+  describe_wrapping(request, assumptions);
   describe_method(request, assumptions);
   describe_runtime(request, assumptions);
   describe_base(request, assumptions);

@@ -101,7 +101,7 @@ class Cluster {
   std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
   std::vector<std::int64_t> ranks_;                      ///< likewise
   std::array<Meetings, 2> meetings_;                     ///< by Group
-  std::array<std::vector<TransferId>, 2> rendezvous_;  ///< by Occasion
+  std::array<std::vector<TransferId>, 2> rendezvous_;    ///< by Occasion
 };
 
 }  // namespace shardsim

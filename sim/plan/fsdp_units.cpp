@@ -90,7 +90,7 @@ std::int64_t FsdpUnit::trained_shard_elements() const {
 }
 
 std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
-                                 bool reshard_after_forward) {
+                                 bool reshard_after_forward, bool layers_apart) {
   UnitCollector collector(architecture, rank, world);
   const Landmarks landmarks = find_landmarks(architecture);
   std::vector<FsdpUnit> units(1);
@@ -108,14 +108,17 @@ std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t 
   } else if (landmarks.embedding.valid()) {
     add({landmarks.embedding, landmarks.embedding, {}, reshard_after_forward, true}, {landmarks.embedding});
   }
-  for (const ModuleId layer : architecture.layer_modules())
-    add({layer, layer, {}, reshard_after_forward, false}, {layer});
+  if (layers_apart) {
+    for (const ModuleId layer : architecture.layer_modules()) {
+      add({layer, layer, {}, reshard_after_forward, false}, {layer});
+    }
+  }
   if (!tied && landmarks.head.valid()) {
     const ModuleId first = landmarks.norm.valid() ? landmarks.norm : landmarks.head;
     add({first, landmarks.head, {}, false, false}, {landmarks.norm, landmarks.head});
   }
   FsdpUnit& root = units.front();
-  root = {ModuleId(0), ModuleId(0), {}, false, true};
+  root = {ModuleId(0), ModuleId(0), {}, !layers_apart && reshard_after_forward, true};
   collector.take(root, ModuleId(0));
   if (root.parameters.empty()) units.erase(units.begin());
   return units;

@@ -169,10 +169,10 @@ void check_nvme(Request& request, const Topology& topology, const Architecture& 
     const std::int64_t states = 2 + host_moments(request.optimizer);  // with weights and gradients
     const std::int64_t least = zero.pipeline_read || zero.pipeline_write ? 2 * states : states;
     if (zero.optimizer_buffer_count < least) {
-      throw InputError(fmt::format("{} swap buffers hold too few of the optimizer's {} states", zero.optimizer_buffer_count,
-                                   states),
-                       "offload_optimizer.buffer_count",
-                       fmt::format("at least {}{}", least, least > states ? " where reads or writes are pipelined" : ""));
+      throw InputError(
+          fmt::format("{} swap buffers hold too few of the optimizer's {} states", zero.optimizer_buffer_count, states),
+          "offload_optimizer.buffer_count",
+          fmt::format("at least {}{}", least, least > states ? " where reads or writes are pipelined" : ""));
     }
   }
   if (!request.offload.parameters_on_nvme) return;

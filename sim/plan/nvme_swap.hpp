@@ -18,8 +18,8 @@ namespace shardsim {
 inline constexpr std::int64_t least_swapped_bytes = std::int64_t{1} << 20;
 
 /// Optimizer states on drives (deepspeed/runtime/swap_tensor/partitioned_optimizer_swapper.py and
-/// pipelined_optimizer_swapper.py), sub-group by sub-group: master weights, `moments` of their size and the gradients of a
-/// partition. `optimizer_buffer_count` buffers of the largest sub-group in fp32 are locked in host memory without
+/// pipelined_optimizer_swapper.py), sub-group by sub-group: master weights, `moments` of their size and the gradients
+/// of a partition. `optimizer_buffer_count` buffers of the largest sub-group in fp32 are locked in host memory without
 /// CUDA's knowledge, so copies between them and the device run at pageable speed.
 class OptimizerSwap {
  public:

@@ -103,7 +103,8 @@ class Saver {
       write_collected(category);
       return;
     }
-    for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
+    for (const FsdpUnit& unit :
+         fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true, wraps_layers(request_))) {
       for (const FsdpParameter& parameter : unit.parameters) {
         if (trained_only && !parameter.trainable) continue;
         const std::int64_t element = parameter.trainable ? bytes_per_element : size_of(weight_type(request_.precision));

@@ -4,7 +4,8 @@
 // the order in which they become ready; a full bucket is all-reduced on NCCL's own stream while backward goes on,
 // strictly in bucket order; after backward the compute stream waits for all and the buckets are copied back
 // (gradient_as_bucket_view=False). The first iteration uses one bucket, after it buckets are rebuilt in ready order
-// with a first one of 1 MiB and others of 25 MiB, one type in each; a parameter is never split. Accumulation steps run under no_sync.
+// with a first one of 1 MiB and others of 25 MiB, one type in each; a parameter is never split. Accumulation steps run
+// under no_sync.
 #include <map>
 #include <utility>
 
@@ -72,9 +73,7 @@ class DataParallel : public Strategy {
  protected:
   /// A gradient has the type of its parameter: adapters are in fp32 or follow the base, PEFT's copies of modules are as
   /// the originals.
-  DType type_of(std::size_t parameter) const {
-    return architecture_.parameters[parameter].type.value_or(weight_type_);
-  }
+  DType type_of(std::size_t parameter) const { return architecture_.parameters[parameter].type.value_or(weight_type_); }
   std::int64_t bytes_of_gradient(std::size_t parameter) const {
     return architecture_.parameters[parameter].numel * size_of(type_of(parameter));
   }

@@ -142,10 +142,10 @@ class Fsdp1 : public Fsdp {
   static constexpr std::size_t root = 0;
 
   struct Unit {
-    std::int64_t elements = 0;  ///< of all its parameters, before padding
-    std::int64_t shard = 0;     ///< elements of a padded shard
+    std::int64_t elements = 0;   ///< of all its parameters, before padding
+    std::int64_t shard = 0;      ///< elements of a padded shard
     std::int64_t optimized = 0;  ///< of it, those that are trained; taken as spread evenly over the ranks
-    DType stored = DType::f32;  ///< of the shard
+    DType stored = DType::f32;   ///< of the shard
     bool trained = true;
     bool nested = false;     ///< inside of a decoder layer's unit
     bool ends_last = false;  ///< no hook of autograd marks the end of its backward
@@ -165,8 +165,8 @@ class Fsdp1 : public Fsdp {
       Unit& unit = units_.emplace_back();
       unit.elements = shape.elements;
       unit.shard = shape.shard;
-      unit.optimized = shape.trained_elements == shape.elements ? shape.shard
-                                                                : ceil_div(shape.trained_elements, recorder_.world());
+      unit.optimized =
+          shape.trained_elements == shape.elements ? shape.shard : ceil_div(shape.trained_elements, recorder_.world());
       unit.stored = shape.trained ? original_ : compute_;
       unit.trained = shape.trained;
       unit.nested = shape.nested;
