@@ -14,6 +14,7 @@
 #include "sim/request/parse_request.hpp"
 #include "sim/search/advise.hpp"
 #include "sim/search/changes.hpp"
+#include "sim/search/plan_page.hpp"
 #include "sim/search/procurement.hpp"
 #include "sim/sweep/parallel.hpp"
 #include "sim/verbs/on_ranks.hpp"
@@ -328,6 +329,21 @@ std::string render_json_plan(const std::vector<Offer>& offers, const std::vector
   return json.dump(2) + "\n";
 }
 
+std::string in_form(Format format, const std::vector<Offer>& offers, const std::vector<WhatIf>& answers,
+                    const PlanArguments& arguments, const std::string& command) {
+  const PlanText text(offers, answers, arguments.constraints, arguments.rows);
+  switch (format) {
+    case Format::json:
+      return render_json_plan(offers, answers, arguments.constraints);
+    case Format::markdown:
+      return text.markdown();
+    case Format::html:
+      return render_plan_html(offers, answers, arguments.constraints, command, text.text());
+    default:
+      return text.text();
+  }
+}
+
 /// The machines' progress on stderr, where a person sees it.
 ForEach with_progress(const Request& request, bool shows) {
   return [threads = request.threads, shows](std::size_t count, const std::function<void(std::size_t)>& work) {
@@ -352,6 +368,10 @@ ExitStatus plan(Ranks& ranks, const Command& command) {
   OptionTexts probe = with(arguments.job, "topology", arguments.systems.front());
   if (!arguments.job.contains("strategy")) probe = with(std::move(probe), "strategy", "zero3");
   const Request request = resolve_request(probe);
+  refuse_files_of_one_run(request, "plan");
+  if (request.format == Format::csv) {
+    throw InputError("a plan is no table of one kind of row", "--format csv", "text, markdown, json or html");
+  }
   Evaluator evaluator(data);
   for (const std::string& system : arguments.systems) evaluator.check_names(with(probe, "topology", system));
 
@@ -368,11 +388,9 @@ ExitStatus plan(Ranks& ranks, const Command& command) {
     }
     const std::vector<WhatIf> answers =
         offers.front().fits() ? what_ifs(offers.front(), evaluator) : std::vector<WhatIf>{};
-    const PlanText text(offers, answers, arguments.constraints, arguments.rows);
-    write_result(request.format == Format::json       ? render_json_plan(offers, answers, arguments.constraints)
-                 : request.format == Format::markdown ? text.markdown()
-                                                      : text.text(),
-                 request.output);
+    std::vector<std::string> words{"plan"};
+    words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+    write_result(in_form(request.format, offers, answers, arguments, shell_command(words)), request.output);
     return offers.front().fits() && offers.front().misses.empty() ? ExitStatus::fits : ExitStatus::does_not_fit;
   });
 }
@@ -410,7 +428,7 @@ Money:
   --prices FILE         prices that overrule those of topologies/prices.yaml, in the same form
 Output:
   --rows N              [20]
-  --format FORMAT       text, markdown or json
+  --format FORMAT       text, markdown, json or html: a page to compare them on, with -o FILE
 
 Exit status: 0 a machine meets all constraints, 1 none does, 2 the request is wrong, 3 a bug.
 )";
