@@ -76,6 +76,10 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
 
 Outcome run(const Plan& plan) {
   check_plan(plan);
+  return run_again(plan);
+}
+
+Outcome run_again(const Plan& plan) {
   Timeline timeline = play(plan);
   if (const Delays delays = contention(plan, timeline); !delays.empty()) timeline = play(plan, delays);
   Outcome outcome;

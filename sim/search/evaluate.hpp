@@ -43,11 +43,17 @@ class Evaluator {
   void check_names(const OptionTexts& texts);
 
  private:
-  Scenario scenario(const Request& request);
+  struct Named {
+    std::string machine;  ///< all that names the topology
+    const Topology& topology;
+    const Architecture& architecture;
+  };
+  Named named(const Request& request);
 
   DataFolders data_;
   std::map<std::string, Topology> topologies_;
   std::map<std::string, Architecture> architectures_;
+  Simulator simulator_;
 };
 
 }  // namespace shardsim
