@@ -94,16 +94,18 @@ const Architecture& Simulator::adapted(const Request& request, const Architectur
   return adapted_.front().architecture;
 }
 
-Report Simulator::simulate(const Request& request, const std::string& machine, Topology topology,
+Report Simulator::simulate(const Request& request, const std::string& machine, const Topology& named,
                            const Architecture& architecture) {
+  Topology topology = named;
   const Request resolved = with_runtime_defaults(request, topology, architecture, topology.assumptions);
   // A device map's copies follow the batch, and paged states' place what else the device holds.
   if (resolved.kind == StrategyKind::device_map || is_paged(resolved.optimizer)) {
-    return shardsim::simulate(request, {std::move(topology), architecture});
+    return shardsim::simulate(request, {named, architecture});
   }
   const Architecture& trained = adapted(resolved, architecture);
   const PlanCache::Planned planned = plans_.plan(machine, resolved, topology, trained);
-  const Outcome outcome = planned.is_revalued ? run_again(planned.run.plan) : run(planned.run.plan);
+  const Outcome outcome =
+      planned.is_revalued ? run_again(planned.run.plan, memory_.get()) : run(planned.run.plan, memory_.get());
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
   return make_report(resolved, topology, trained, planned.run, outcome);
 }

@@ -3,9 +3,12 @@
 
 #include <filesystem>
 #include <list>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "model/architecture.hpp"
+#include "sim/engine/memory_cache.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/make_plan.hpp"
 #include "sim/plan/plan_cache.hpp"
@@ -50,8 +53,10 @@ Simulation simulate_in_full(const Request& request, Scenario scenario);
 /// uses it.
 class Simulator {
  public:
+  /// `memory` may be shared with others.
+  explicit Simulator(std::shared_ptr<MemoryCache> memory) : memory_(std::move(memory)) {}
   /// `machine` is a text that no other topology has.
-  Report simulate(const Request& request, const std::string& machine, Topology topology,
+  Report simulate(const Request& request, const std::string& machine, const Topology& topology,
                   const Architecture& architecture);
 
  private:
@@ -62,6 +67,7 @@ class Simulator {
   };
   const Architecture& adapted(const Request& request, const Architecture& architecture);
 
+  std::shared_ptr<MemoryCache> memory_;
   PlanCache plans_;
   std::list<Adapted> adapted_;  ///< last used first
 };

@@ -28,6 +28,8 @@ class CachingAllocator {
   /// torch.cuda.empty_cache(): gives back every wholly free segment.
   void release_cached_segments();
 
+  /// The most that segments took, or would have taken where the limit made them give back first.
+  std::int64_t most_wanted() const { return most_wanted_; }
   std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
   std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
   std::int64_t reserved() const { return reserved_.value(); }    ///< as torch.cuda.memory_reserved()
@@ -48,6 +50,8 @@ class CachingAllocator {
   };
   using FreeList = std::vector<Free>;  ///< by size, then address
 
+  /// Where the first entry that is not before it stands.
+  static FreeList::iterator lower_bound(FreeList& list, std::int64_t size, std::int64_t address);
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId new_segment(std::uint32_t pool, std::int64_t size);
@@ -63,6 +67,7 @@ class CachingAllocator {
   std::vector<FreeList> pools_;                ///< 2 * stream + (0 small, 1 large)
   std::vector<std::int64_t> cached_segments_;  ///< wholly free segments, by pool
   std::int64_t limit_;
+  std::int64_t most_wanted_ = 0;
   Bytes next_address_, allocated_, reserved_;
 };
 
