@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "model/core/units.hpp"
@@ -30,6 +32,18 @@ class CachingAllocator {
 
   /// The most that segments took, or would have taken where the limit made them give back first.
   std::int64_t most_wanted() const { return most_wanted_; }
+  /// A segment of device memory, as it is taken from the device or given back to it.
+  struct SegmentEvent {
+    bool taken = true;
+    std::int64_t address = 0;
+    std::int64_t size = 0;
+    StreamId stream;
+    bool large = false;  ///< of the large pool
+  };
+  /// Calls `watcher` for each from now on.
+  void watch_segments(std::function<void(const SegmentEvent&)> watcher) { watcher_ = std::move(watcher); }
+
+  std::int64_t address(BlockId block) const { return blocks_[block.index()].address; }
   std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
   std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
   std::int64_t reserved() const { return reserved_.value(); }    ///< as torch.cuda.memory_reserved()
@@ -52,6 +66,7 @@ class CachingAllocator {
 
   /// Where the first entry that is not before it stands.
   static FreeList::iterator lower_bound(FreeList& list, std::int64_t size, std::int64_t address);
+  void tell_watcher(bool taken, const Block& segment) const;
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId new_segment(std::uint32_t pool, std::int64_t size);
@@ -69,6 +84,7 @@ class CachingAllocator {
   std::int64_t limit_;
   std::int64_t most_wanted_ = 0;
   Bytes next_address_, allocated_, reserved_;
+  std::function<void(const SegmentEvent&)> watcher_;
 };
 
 }  // namespace shardsim
