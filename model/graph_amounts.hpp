@@ -17,7 +17,9 @@ class AmountIndex {
   std::uint32_t value(ValueId id) const { return static_cast<std::uint32_t>(id.index()); }
   std::uint32_t gradient(ValueId id) const { return static_cast<std::uint32_t>(values_ + id.index()); }
   std::uint32_t scratch(std::size_t op) const { return static_cast<std::uint32_t>(2 * values_ + op); }
-  std::uint32_t backward_scratch(std::size_t op) const { return static_cast<std::uint32_t>(2 * values_ + operators_ + op); }
+  std::uint32_t backward_scratch(std::size_t op) const {
+    return static_cast<std::uint32_t>(2 * values_ + operators_ + op);
+  }
   // Of an operator's first kernel, among GraphAmounts::kernel_of.
   std::uint32_t forward(std::size_t op) const { return first_[op]; }
   std::uint32_t backward(std::size_t op) const { return first_[op] + forwards_[op]; }

@@ -1,5 +1,5 @@
-// Device memory follows from the order of allocations and their sizes, not from when they happen: machines that differ in
-// speed alone share it.
+// Device memory follows from the order of allocations and their sizes, not from when they happen: machines that differ
+// in speed alone share it.
 #pragma once
 
 #include <cstdint>

@@ -132,8 +132,7 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
   const std::int64_t bytes = gradient_bytes(graph_.value(value));
   const AmountId amount = amounts_.gradient(value);
   if (gradients_[held].owners > 1 || gradients_[held].is_view) {
-    const TensorId sum =
-        recorder_.allocate_from_graph(category_of(graph_.value(value)), bytes, "grad add", amount);
+    const TensorId sum = recorder_.allocate_from_graph(category_of(graph_.value(value)), bytes, "grad add", amount);
     gradients_.push_back({sum, 1, false});
     recorder_.sum_from_graph(bytes, "grad add", amount);
     release_gradient(held);

@@ -15,10 +15,10 @@ namespace shardsim {
 /// A plan and what its kernels execute.
 struct PlannedRun {
   Plan plan;
-  Fold fold;                    ///< which devices, hosts and links the plan's classes stand for
+  Fold fold;                           ///< which devices, hosts and links the plan's classes stand for
   std::vector<Provenance> provenance;  ///< by program
-  double executed_flops = 0;    ///< of one device in the last step, recomputation included
-  double recomputed_flops = 0;  ///< of these, what checkpointing ran a second time
+  double executed_flops = 0;           ///< of one device in the last step, recomputation included
+  double recomputed_flops = 0;         ///< of these, what checkpointing ran a second time
 };
 
 /// What of the request decides the graph.

@@ -71,8 +71,7 @@ PlanCache::Planned PlanCache::plan(const std::string& machine, const Request& re
                                    const Architecture& architecture) {
   const Sized& sized = sizes(request, architecture);
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
-    return known.machine == machine &&
-           (known.structure == sized.structure || *known.structure == *sized.structure) &&
+    return known.machine == machine && (known.structure == sized.structure || *known.structure == *sized.structure) &&
            plans_alike(request, known.request);
   });
   if (found != known_.end()) {

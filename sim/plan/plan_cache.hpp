@@ -1,5 +1,5 @@
-// Plans that are kept: a request that differs from an earlier one in batch and sequence alone gets the earlier plan with
-// its own sizes and durations in it.
+// Plans that are kept: a request that differs from an earlier one in batch and sequence alone gets the earlier plan
+// with its own sizes and durations in it.
 #pragma once
 
 #include <cstdint>

@@ -6,8 +6,8 @@
 
 namespace shardsim {
 
-/// Makes `run` what make_plan() would record for the graph that `amounts` is of, bit for bit. The graph has the structure
-/// of the one that `run` was recorded for, and nothing but batch and sequence differs between the requests.
+/// Makes `run` what make_plan() would record for the graph that `amounts` is of, bit for bit. The graph has the
+/// structure of the one that `run` was recorded for, and nothing but batch and sequence differs between the requests.
 void revalue(PlannedRun& run, const GraphAmounts& amounts, const Topology& topology);
 
 }  // namespace shardsim

@@ -60,8 +60,7 @@ PointResult Evaluator::evaluate(const OptionTexts& texts, const std::function<vo
       alter(altered.topology);
       result.figures = key_figures(simulate(request, std::move(altered)));
     } else {
-      result.figures =
-          key_figures(simulator_.simulate(request, found.machine, found.topology, found.architecture));
+      result.figures = key_figures(simulator_.simulate(request, found.machine, found.topology, found.architecture));
     }
     result.status = result.figures.fits ? PointStatus::fits : PointStatus::does_not_fit;
   } catch (const InputError& error) {

@@ -23,8 +23,8 @@ struct Sweep {
       for (const auto& [batch, seq] : {std::pair(1, 64), {3, 64}, {1, 1000}, {2, 77}, {8, 4096}, {3, 64}}) {
         INFO(machine << " " << words[1] << " " << batch << " x " << seq);
         std::vector<std::string> all = words;
-        all.insert(all.end(), {"--topology", machine, "--micro-batch", std::to_string(batch), "--seq-len",
-                               std::to_string(seq)});
+        all.insert(all.end(),
+                   {"--topology", machine, "--micro-batch", std::to_string(batch), "--seq-len", std::to_string(seq)});
         const Request request = test::request(all);
         const Scenario scenario = load_scenario(request, test::data());
         const Report kept = simulator.simulate(request, machine, scenario.topology, scenario.architecture);
@@ -50,13 +50,26 @@ TEST_CASE("every strategy, on machines that differ in speed alone and in more") 
 TEST_CASE("whatever else decides the graph or the plan") {
   Sweep sweep;
   const std::vector<std::vector<std::string>> options{
-      {"--checkpointing", "full"},       {"--checkpointing", "selective"}, {"--checkpointing", "every:2"},
-      {"--loss", "plain"},               {"--loss", "fused"},              {"--attention", "eager"},
-      {"--compile", "on"},               {"--implementation", "megatron"}, {"--implementation", "torchtitan"},
-      {"--precision", "amp-bf16"},       {"--precision", "fp8-mixed"},     {"--grad-accum", "3"},
-      {"--peft", "lora"},                {"--peft", "qlora"},              {"--peft", "prompt"},
-      {"--optimizer", "paged-adamw"},    {"--optimizer", "muon"},          {"--save", "full"},
-      {"--slow-gpu", "1:0.5"},           {"--tokens", "1B"},
+      {"--checkpointing", "full"},
+      {"--checkpointing", "selective"},
+      {"--checkpointing", "every:2"},
+      {"--loss", "plain"},
+      {"--loss", "fused"},
+      {"--attention", "eager"},
+      {"--compile", "on"},
+      {"--implementation", "megatron"},
+      {"--implementation", "torchtitan"},
+      {"--precision", "amp-bf16"},
+      {"--precision", "fp8-mixed"},
+      {"--grad-accum", "3"},
+      {"--peft", "lora"},
+      {"--peft", "qlora"},
+      {"--peft", "prompt"},
+      {"--optimizer", "paged-adamw"},
+      {"--optimizer", "muon"},
+      {"--save", "full"},
+      {"--slow-gpu", "1:0.5"},
+      {"--tokens", "1B"},
   };
   for (const std::vector<std::string>& option : options) {
     std::vector<std::string> words{"--strategy", "ddp"};
