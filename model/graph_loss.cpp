@@ -162,7 +162,9 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
 // The logits are read twice in forward, and once in backward, where their gradient is written over them.
 Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const bool shifts = is_transformers(b.options().implementation);
-  const Tensor rows = shifts ? b.elementwise("shift_logits", {logits}, logits.numel, logits.type) : logits;
+  // All but each sequence's last token, copied: a smaller block than the logits'.
+  const std::int64_t shifted = logits.numel / b.tokens() * std::max<std::int64_t>(1, b.tokens() - b.options().micro_batch);
+  const Tensor rows = shifts ? b.elementwise("shift_logits", {logits}, shifted, logits.type) : logits;
   b.value(rows).is_logits = true;
   const Tensor row_sums = b.make(b.tokens(), DType::f32, false);
   const Tensor loss = b.make(1, DType::f32);
