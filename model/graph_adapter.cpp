@@ -40,16 +40,19 @@ Tensor GraphBuilder::fused_low_rank(ModuleId wrapper, const Tensor& x) {
     const auto pass = [&](std::int64_t bytes) { return memory_kernel(x.type, static_cast<double>(bytes)); };
     const auto product = [&](std::int64_t m, std::int64_t n, std::int64_t k) { return matmul_kernel(x.type, m, n, k); };
     const std::int64_t in = base.in_features, out = base.out_features;
-    op.forward = {expand, product(rows, out, in), product(rows, rank, in), product(rows, out, rank), pass(3 * y.bytes())};
+    op.forward = {expand, product(rows, out, in), product(rows, rank, in), product(rows, out, rank),
+                  pass(3 * y.bytes())};
     if (drops) op.forward.push_back(pass(2 * x.bytes()));
     op.scratch = std::max(expanded, y.bytes());
-    op.backward = {expand, product(rows, in, out), product(rows, rank, out), product(rows, in, rank), pass(8 * x.bytes())};
+    op.backward = {expand, product(rows, in, out), product(rows, rank, out), product(rows, in, rank),
+                   pass(8 * x.bytes())};
     op.weight_backward = {product(in, rank, rows), product(rank, in, rows), product(rank, out, rows)};
     op.backward_scratch = expanded + 2 * x.bytes() + x.numel;
     if (drops) drop(dropped);
     return y;
   };
-  return call(parts[base_layer], [&] { return call(parts[lora_a], [&] { return call(parts[lora_b], run_function); }); });
+  return call(parts[base_layer],
+              [&] { return call(parts[lora_a], [&] { return call(parts[lora_b], run_function); }); });
 }
 
 Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input) {

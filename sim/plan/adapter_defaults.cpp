@@ -121,8 +121,7 @@ void describe_runtime(const Request& request, std::vector<std::string>& assumpti
 // transformers' Trainer (4.57 to 5.23) and accelerate 1.15: fsdp2_prepare_auto_wrap_policy() knows two policies, and
 // answers None to peft's.
 void warn_of_wrapping(Request& request) {
-  const bool trains_with_transformers =
-      is_transformers(request.implementation);
+  const bool trains_with_transformers = is_transformers(request.implementation);
   if (!is_fsdp2(request.kind) || !trains_with_transformers) return;
   request.warnings.emplace_back(
       "adapters under FSDP2: Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not apply, "
@@ -183,8 +182,8 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
   const bool whole = is_whole(request);
   peft.fp32_adapters = whole && mixed;
   // prepare_model_for_kbit_training leaves GPTQ's models as they are (peft/utils/other.py).
-  const bool upcasts = whole && mixed && request.implementation == Implementation::hf &&
-                       peft.quantization != Quantization::gptq4;
+  const bool upcasts =
+      whole && mixed && request.implementation == Implementation::hf && peft.quantization != Quantization::gptq4;
   peft.kbit_upcast = peft.quantizes() && peft.kbit_upcast.value_or(upcasts);
   if (whole && mixed) {
     assumptions.emplace_back(

@@ -65,7 +65,8 @@ void choose_reentrant(Request& request, std::vector<std::string>& assumptions) {
   const bool checkpoints =
       request.checkpointing == Checkpointing::full || request.checkpointing == Checkpointing::every;
   if (request.use_reentrant.value_or(false) && !checkpoints) {
-    throw InputError("reentrant checkpoints are of whole blocks", "--use-reentrant on", "--checkpointing full or every:K");
+    throw InputError("reentrant checkpoints are of whole blocks", "--use-reentrant on",
+                     "--checkpointing full or every:K");
   }
   const bool given = request.use_reentrant.has_value();
   const bool usual = checkpoints && is_fsdp1(request.kind) && is_transformers(request.implementation);
@@ -73,7 +74,8 @@ void choose_reentrant(Request& request, std::vector<std::string>& assumptions) {
   if (!*request.use_reentrant || !is_fsdp1(request.kind)) return;
   if (!given) {
     assumptions.emplace_back(
-        "FSDP1 is taken to run under transformers before 4.53: reentrant checkpoints around each unit, which is gathered "
+        "FSDP1 is taken to run under transformers before 4.53: reentrant checkpoints around each unit, which is "
+        "gathered "
         "for recomputation and again for backward; otherwise: --use-reentrant off");
   }
   if (request.peft.any()) {
@@ -88,7 +90,7 @@ void explain_fsdp(const Request& request, const Topology& topology, std::vector<
     assumptions.push_back(
         topology.hosts.size() > 1
             ? fmt::format("states are sharded over the {} GPUs of a node and replicated over {} nodes",
-                          topology.hosts.front().devices.size(), topology.hosts.size())
+                          topology.devices_a_host(), topology.hosts.size())
             : "one node: there is nothing to replicate over, hybrid sharding is full sharding");
   }
   if (is_fsdp1(request.kind)) {

@@ -44,9 +44,10 @@ constexpr std::array table = {
         "Strategy", "checkpointing", 0, "POLICY",
         "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
         "as torchtitan) [none]"},
-    OptionSpec{"Strategy", "use-reentrant", 0, "on|off",
-               "torch.utils.checkpoint's older form, transformers' default up to 4.57 [on under FSDP1 with transformers' "
-               "modules]"},
+    OptionSpec{
+        "Strategy", "use-reentrant", 0, "on|off",
+        "torch.utils.checkpoint's older form, transformers' default up to 4.57 [on under FSDP1 with transformers' "
+        "modules]"},
     OptionSpec{
         "Strategy", "save", 0, "KIND",
         "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},

@@ -13,9 +13,9 @@ namespace shardsim {
 /// conditions.
 struct SourceSetting {
   struct Condition {
-    std::string column;    ///< an option, or "notes"
-    std::string text;      ///< the option's value, or what the notes contain
-    bool contains = false; ///< "notes~text" instead of "option=text"
+    std::string column;     ///< an option, or "notes"
+    std::string text;       ///< the option's value, or what the notes contain
+    bool contains = false;  ///< "notes~text" instead of "option=text"
   };
   std::string source;
   std::vector<Condition> conditions;
