@@ -68,7 +68,7 @@ constexpr std::array table = {
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{
         "Framework", "loss", 0, "LOSS",
-        "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
+        "eager (logits upcast to fp32), shifted (as transformers before 4.46: fp32 logits that stay, and a copy of them), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger, foak or megatron [hf]"},
 
