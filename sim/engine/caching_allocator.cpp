@@ -89,7 +89,13 @@ CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std:
   reserved_ += segment;
   const Bytes address = next_address_;
   next_address_ += segment;
-  return new_block({address.value(), segment.value(), {}, {}, pool, false});
+  const BlockId block = new_block({address.value(), segment.value(), {}, {}, pool, false});
+  tell_watcher(true, blocks_[block.index()]);
+  return block;
+}
+
+void CachingAllocator::tell_watcher(bool taken, const Block& segment) const {
+  if (watcher_) watcher_({taken, segment.address, segment.size, StreamId(segment.pool / 2), is_large(segment.pool)});
 }
 
 /// Cuts the block to `size`; the rest becomes a free block behind it.
@@ -136,6 +142,7 @@ void CachingAllocator::release_cached_segments() {
       const Block& block = blocks_[entry.block.index()];
       if (!is_segment(block)) return false;
       reserved_ -= Bytes(block.size);
+      tell_watcher(false, block);
       vacant_.push_back(entry.block);
       return true;
     });

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "model/core/units.hpp"
@@ -28,6 +30,18 @@ class CachingAllocator {
   /// torch.cuda.empty_cache(): gives back every wholly free segment.
   void release_cached_segments();
 
+  /// A segment of device memory, as it is taken from the device or given back to it.
+  struct SegmentEvent {
+    bool taken = true;
+    std::int64_t address = 0;
+    std::int64_t size = 0;
+    StreamId stream;
+    bool large = false;  ///< of the large pool
+  };
+  /// Calls `watcher` for each from now on.
+  void watch_segments(std::function<void(const SegmentEvent&)> watcher) { watcher_ = std::move(watcher); }
+
+  std::int64_t address(BlockId block) const { return blocks_[block.index()].address; }
   std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
   std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
   std::int64_t reserved() const { return reserved_.value(); }    ///< as torch.cuda.memory_reserved()
@@ -48,6 +62,7 @@ class CachingAllocator {
   };
   using FreeList = std::vector<Free>;  ///< by size, then address
 
+  void tell_watcher(bool taken, const Block& segment) const;
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId new_segment(std::uint32_t pool, std::int64_t size);
@@ -64,6 +79,7 @@ class CachingAllocator {
   std::vector<std::int64_t> cached_segments_;  ///< wholly free segments, by pool
   std::int64_t limit_;
   Bytes next_address_, allocated_, reserved_;
+  std::function<void(const SegmentEvent&)> watcher_;
 };
 
 }  // namespace shardsim

@@ -87,6 +87,7 @@ Outcome run(const Plan& plan) {
     Ledger ledger = replay_memory(plan.programs[p], timeline.programs[p].instants, plan.steps);
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
+    program.instants = std::move(timeline.programs[p].instants);
     program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);
     program.device = std::move(ledger.device);
     program.device_by_stage = std::move(ledger.device_by_stage);
@@ -103,6 +104,7 @@ Outcome run(const Plan& plan) {
   measure_step(outcome, plan.steps);
   measure_save(plan, outcome);
   outcome.links = measure_links(plan, timeline.flows, outcome.step_begin, outcome.step_begin + outcome.step_time);
+  outcome.flows = std::move(timeline.flows);
   return outcome;
 }
 

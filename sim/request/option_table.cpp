@@ -76,8 +76,15 @@ constexpr std::array table = {
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
     OptionSpec{"Whole run", "epochs", 0, "N", "passes over them [1]"},
 
-    OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
+    OptionSpec{"Output", "format", 0, "FORMAT",
+               "text, json, csv, markdown or html (one file to look at, with -o) [text]"},
     OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},
+    OptionSpec{"Output", "trace", 0, "FILE",
+               "also write the run as a timeline: .json or .json.gz (Chrome's format) or .pftrace (Perfetto's); "
+               "https://ui.perfetto.dev opens each"},
+    OptionSpec{"Output", "memory-snapshot", 0, "FILE",
+               "also write the devices' memory as torch.cuda.memory._dump_snapshot() does, such as run.pickle; "
+               "https://pytorch.org/memory_viz opens it"},
     OptionSpec{"Output", "quiet", 'q', "", "no notes and no warnings"},
     OptionSpec{"Output", "verbose", 'v', "", "more rows: largest tensors, all links, options"},
     OptionSpec{"Output", "no-color", 0, "", "plain text on a terminal too"},
@@ -89,8 +96,6 @@ constexpr std::array table = {
     OptionSpec{"General", "help", 'h', "", "this text"},
 
     OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
-    OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
-    OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
 };
 
 }  // namespace

@@ -28,8 +28,6 @@ struct FixedOption {
 const std::vector<FixedOption>& fixed_options() {
   static const std::vector<FixedOption> options = {
       {"allocator", {"caching"}, {"expandable"}, false, ""},
-      {"trace", {}, {}, true, "--format text, json, csv or markdown"},
-      {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
   };
   return options;
 }
@@ -61,11 +59,6 @@ void refuse_unsimulated_options(const OptionTexts& texts) {
   for (const FixedOption& option : fixed_options()) {
     if (const auto text = texts.find(option.name); text != texts.end()) refuse(option, text->second);
   }
-}
-
-void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available) {
-  const bool waiting = option == "format" && text.value == "html";
-  if (waiting) throw_not_simulated(text, fmt::format("{}", fmt::join(available, ", ")));
 }
 
 }  // namespace shardsim

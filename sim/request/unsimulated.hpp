@@ -16,7 +16,4 @@ namespace shardsim {
 /// InputError "... is not simulated yet", or an unknown name with the nearest known ones.
 void refuse_unsimulated_options(const OptionTexts& texts);
 
-/// Refuses `text` if it is a known value of `option` that is not simulated yet; else does nothing.
-void refuse_waiting_value(std::string_view option, const OptionText& text, std::span<const std::string> available);
-
 }  // namespace shardsim
