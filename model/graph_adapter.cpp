@@ -57,7 +57,10 @@ Tensor GraphBuilder::fused_low_rank(ModuleId wrapper, const Tensor& x) {
 
 Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input) {
   const bool decomposes = architecture_.module(wrappers.front()).children.size() > magnitude;
-  if (options_.implementation == Implementation::foak && wrappers.size() == 1 && !decomposes) {
+  const std::vector<ModuleId>& parts = architecture_.module(wrappers.front()).children;
+  const bool biases = trains(architecture_.module(parts[base_layer]).parameters) ||
+                      architecture_.module(parts[lora_b]).parameters.size() > 1;
+  if (options_.implementation == Implementation::foak && wrappers.size() == 1 && !decomposes && !biases) {
     return fused_low_rank(wrappers.front(), input);
   }
   const auto child = [&](std::size_t n) {

@@ -28,6 +28,7 @@ Product product_of(const Operator& op, const Architecture& architecture) {
   const auto kernel = std::find_if(op.forward.begin(), op.forward.end(), is(KernelKind::matmul));
   if (kernel == op.forward.end()) return Product::none;
   const Module& module = architecture.module(op.module);
+  if (module.class_name == "DoraLinearLayer") return Product::plain;
   if (module.kind != ModuleKind::linear) return holds_experts(architecture, module) ? Product::grouped : Product::kept;
   if (module.parameters.empty()) return Product::none;
   const std::optional<Quantization> stored = architecture.parameter(module.parameters.front()).quantization;

@@ -151,7 +151,9 @@ void warn_of_unplanned(Request& request) {
   };
   // Offloading makes gradients contiguous whatever the file says.
   warn(!zero.contiguous_gradients && !request.offload.optimizer, "contiguous_gradients false is not simulated");
-  warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
+  warn(zero.ratio < 1 && !request.offload.optimizer, "ratio below 1 has no optimizer to divide: none is offloaded");
+  warn(zero.ratio < 1 && request.offload.on_nvme(),
+       "ratio below 1 keeps nothing on the GPU where states lie on drives: all are updated on the CPU");
   const DType gradients = gradient_type(request.precision);
   const bool widens = zero.grad_accum_type && *zero.grad_accum_type != gradients;
   if (takes_bf16_optimizer(request)) return;
@@ -237,7 +239,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);
   take_stored_quantization(request, architecture, assumptions);
-  choose_adapter_types(request, assumptions);
+  choose_adapter_types(request, architecture, assumptions);
   describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;

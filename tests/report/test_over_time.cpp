@@ -76,7 +76,7 @@ TEST_CASE("memory over time peaks where the engine says") {
   PlanWriter writer;
   const std::size_t program = writer.program(1);
   const TensorId weights = writer.allocate(program, Pool::device, 30 * MiB, Category::weights);
-  const TensorId activations = writer.allocate(program, Pool::device, 11 * MiB);
+  const TensorId activations = writer.allocate(program, Pool::device, 12 * MiB);
   writer.allocate(program, Pool::pageable, 7 * MiB, Category::optimizer);
   writer.release(program, activations);
   writer.allocate(program, Pool::device, 5 * MiB, Category::gradients);
@@ -87,7 +87,7 @@ TEST_CASE("memory over time peaks where the engine says") {
     most = std::max(most, level.total());
     held = std::max(held, level.reserved);
   }
-  CHECK(most == 41 * MiB);
+  CHECK(most == 42 * MiB);
   CHECK(most == outcome.programs[0].device.allocated);
   CHECK(held == outcome.programs[0].device.reserved);
   const std::vector<MemoryLevel> host = host_levels(writer.plan, outcome, 0);

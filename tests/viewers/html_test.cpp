@@ -45,7 +45,7 @@ TEST_CASE("the reports of runs work in a browser") {
       page("does-not-fit", "--topology 1xA100 --strategy single --format html"),
       page("two-nodes", "--topology 2x8xH100 --strategy hsdp --model llama-3-8b --tokens 1B --format html"),
       page("device-map", "--topology 2xRTX-3090 --strategy device-map --peft lora --format html"),
-      page("saves", "--topology 2xRTX-4090 --strategy zero2 --save full --format html" + small),
+      page("saves", "--topology 2xRTX-4090 --strategy fsdp --save full --format html" + small),
   });
 }
 

@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "model/core/units.hpp"
 #include "sim/cost/host_time.hpp"
 #include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/fsdp.hpp"
@@ -148,9 +149,10 @@ class Fsdp1 : public Fsdp {
   }
 
   struct Unit {
-    std::int64_t elements = 0;  ///< of all its parameters, before padding
-    std::int64_t shard = 0;     ///< elements of a padded shard
-    DType stored = DType::f32;  ///< of the shard
+    std::int64_t elements = 0;   ///< of all its parameters, before padding
+    std::int64_t shard = 0;      ///< elements of a padded shard
+    std::int64_t optimized = 0;  ///< of it, those that are trained; taken as spread evenly over the ranks
+    DType stored = DType::f32;   ///< of the shard
     bool trained = true;
     bool nested = false;     ///< inside of a decoder layer's unit
     bool ends_last = false;  ///< no hook of autograd marks the end of its backward
@@ -170,6 +172,8 @@ class Fsdp1 : public Fsdp {
       Unit& unit = units_.emplace_back();
       unit.elements = shape.elements;
       unit.shard = shape.shard;
+      unit.optimized =
+          shape.trained_elements == shape.elements ? shape.shard : ceil_div(shape.trained_elements, recorder_.world());
       unit.stored = shape.trained ? original_ : compute_;
       unit.trained = shape.trained;
       unit.nested = shape.nested;
@@ -348,7 +352,7 @@ class Fsdp1 : public Fsdp {
   std::vector<OptimizedTensor> optimized_shards() const {
     std::vector<OptimizedTensor> shards;
     for (const Unit& unit : units_) {
-      if (unit.trained) shards.push_back(flat_partition(unit.shard, original_));
+      if (unit.trained) shards.push_back(flat_partition(unit.optimized, original_));
     }
     return shards;
   }
