@@ -49,8 +49,6 @@ Tensor decoder_layer(GraphBuilder& builder, ModuleId module, const Tensor& x, co
 
 /// Losses drop nothing that they were given. Of `logits`, all at once:
 Tensor cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
-/// The same of a shifted copy of the logits.
-Tensor shifted_cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
 /// One kernel on the logits in their own type, as of flash-attention or Unsloth: nothing in fp32, and the gradient is
 /// written over the logits. Under transformers' modules these are the shifted copy.
 Tensor kernel_cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);

@@ -133,6 +133,14 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   b.drop(rows_gradient);
 }
 
+/// logits[..., :-1, :].contiguous(): all but each sequence's last token, a smaller block than the logits'.
+Tensor shift_logits(GraphBuilder& b, const Tensor& logits) {
+  const std::int64_t kept = std::max<std::int64_t>(1, b.tokens() - b.options().micro_batch);
+  const Tensor rows = b.elementwise("shift_logits", {logits}, logits.numel / b.tokens() * kept, logits.type);
+  b.value(rows).is_logits = true;
+  return rows;
+}
+
 }  // namespace
 
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
@@ -156,21 +164,6 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
   b.drop(shifted);
   b.drop(total_weight);
   b.drop_unless(wide, logits);
-  return loss;
-}
-
-// logits[..., :-1, :].contiguous(): all but each sequence's last token, a smaller block than the logits'.
-Tensor shift_logits(GraphBuilder& b, const Tensor& logits) {
-  const std::int64_t kept = std::max<std::int64_t>(1, b.tokens() - b.options().micro_batch);
-  const Tensor rows = b.elementwise("shift_logits", {logits}, logits.numel / b.tokens() * kept, logits.type);
-  b.value(rows).is_logits = true;
-  return rows;
-}
-
-Tensor shifted_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
-  const Tensor rows = shift_logits(b, logits);
-  const Tensor loss = cross_entropy(b, rows, labels);
-  b.drop(rows);
   return loss;
 }
 

@@ -64,9 +64,9 @@ void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t
 }
 
 // A 4-bit weight is expanded to the type of the product before it, in backward again (bitsandbytes
-// autograd/_functions.py, MatMul4Bit). In training AutoGPTQ expands by PyTorch's own operators: a shift to int32, a cast
-// to int8, a mask, minus the zeros, times the scales (auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py). LLM.int8 quantizes the rows of x and writes int32 sums in forward, and expands
-// the weight in backward (MatMul8bitLt).
+// autograd/_functions.py, MatMul4Bit). In training AutoGPTQ expands by PyTorch's own operators: a shift to int32, a
+// cast to int8, a mask, minus the zeros, times the scales (auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py). LLM.int8
+// quantizes the rows of x and writes int32 sums in forward, and expands the weight in backward (MatMul8bitLt).
 void GraphBuilder::count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
                                         const Tensor& y) {
   const std::int64_t expanded = weight.numel * size_of(x.type);

@@ -160,13 +160,6 @@ Tensor project_to_logits(GraphBuilder& b, ModuleId head, const Tensor& x) {
   return logits;
 }
 
-/// The logits that the model returns, once all in 16 bits are gone.
-Tensor in_f32(GraphBuilder& b, const Tensor& logits) {
-  const Tensor wide = b.cast(logits, DType::f32);
-  b.drop_unless(logits, wide);
-  return wide;
-}
-
 /// What the root's forward() returns: logits, or the head's input where the loss applies the head itself.
 struct RootResult {
   Tensor ids, labels;
@@ -186,10 +179,6 @@ RootResult run_root(GraphBuilder& b, ModuleId head) {
       case LossKind::eager:
         result.output = project_to_logits(b, head, hidden);
         result.loss = cross_entropy(b, *result.output, result.labels);
-        break;
-      case LossKind::shifted:
-        result.output = in_f32(b, project_to_logits(b, head, hidden));
-        result.loss = shifted_cross_entropy(b, *result.output, result.labels);
         break;
       case LossKind::plain:
         result.output = project_to_logits(b, head, hidden);
@@ -246,7 +235,7 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   RootResult result = run_root(b, head);
   if (options.loss == LossKind::plain) result.loss = kernel_cross_entropy(b, *result.output, result.labels);
   const bool from_root =
-      options.loss == LossKind::eager || options.loss == LossKind::shifted || (options.loss == LossKind::plain && is_transformers(options.implementation));
+      options.loss == LossKind::eager || (options.loss == LossKind::plain && is_transformers(options.implementation));
   if (from_root && (b.autocasts() || options.converts_outputs)) convert_outputs(b, *result.output);
   if (options.loss == LossKind::chunked) result.loss = chunked_cross_entropy(b, head, *result.output);
   if (result.output) b.drop(*result.output);

@@ -16,8 +16,7 @@ using ValueId = Id<struct ValueTag>;
 using OperatorId = Id<struct OperatorTag>;
 
 enum class AttentionKind : std::uint8_t { flash, sdpa, eager };
-/// `shifted` is eager as transformers had it before 4.46.
-enum class LossKind : std::uint8_t { eager, shifted, plain, chunked, fused };
+enum class LossKind : std::uint8_t { eager, plain, chunked, fused };
 enum class Implementation : std::uint8_t { hf, torchtitan, liger, foak, megatron };
 /// transformers' modules, some of them patched or not: the loss is computed in the model's forward().
 constexpr bool is_transformers(Implementation implementation) {

@@ -63,8 +63,9 @@ std::string device_file(const Measurements& m, const GpuSpec& device, const Figu
     if (c == '"' || c == '\\') quoted += '\\';
     quoted += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
   }
-  std::string text = fmt::format("# Written by shardsim calibrate; what is not here is taken from {}.\nkind: gpu\nlike: {}\n",
-                                 device.name, device.name);
+  std::string text =
+      fmt::format("# Written by shardsim calibrate; what is not here is taken from {}.\nkind: gpu\nlike: {}\n",
+                  device.name, device.name);
   const auto figure = [&](const char* name, const std::string& value) {
     text += fmt::format("{}: {{value: {}, basis: measured, source: \"{}\"}}\n", name, value, quoted);
   };

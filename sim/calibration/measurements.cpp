@@ -26,7 +26,8 @@ class Reader {
   }
 
   Measurements read() {
-    only(document_, "", {"schema", "device", "source", "memory_bytes", "launch_seconds", "matmul", "elementwise", "steps"});
+    only(document_, "",
+         {"schema", "device", "source", "memory_bytes", "launch_seconds", "matmul", "elementwise", "steps"});
     Measurements m;
     m.file = file_;
     if (!document_.contains("device")) throw InputError("no 'device'", file_, "the name of the nearest known device");

@@ -144,7 +144,7 @@ struct Report {
   double states_bytes_per_parameter =
       0;                   ///< weights, master weights, gradients and optimizer states a parameter, unsharded
   double power_watts = 0;  ///< of the whole machine at work
-  Ranges ranges = {};  ///< of measured over predicted, from runs of this kind
+  Ranges ranges = {};      ///< of measured over predicted, from runs of this kind
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
 };

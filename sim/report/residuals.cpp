@@ -18,8 +18,8 @@ constexpr std::string_view all = "all";
 std::string_view strategy_family(const Request& request) {
   if (request.offload.any()) return "offload";
   if (is_fsdp(request.kind)) return "fsdp";
-  const bool zero = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
-                    request.kind == StrategyKind::zero3;
+  const bool zero =
+      request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 || request.kind == StrategyKind::zero3;
   return zero ? "zero" : "whole";
 }
 

@@ -45,8 +45,7 @@ inline constexpr std::array attention_choices = {Choice<AttentionKind>{"flash", 
                                                  Choice<AttentionKind>{"sdpa", AttentionKind::sdpa},
                                                  Choice<AttentionKind>{"eager", AttentionKind::eager}};
 inline constexpr std::array loss_choices = {
-    Choice<LossKind>{"eager", LossKind::eager}, Choice<LossKind>{"shifted", LossKind::shifted},
-    Choice<LossKind>{"plain", LossKind::plain},
+    Choice<LossKind>{"eager", LossKind::eager}, Choice<LossKind>{"plain", LossKind::plain},
     Choice<LossKind>{"chunked", LossKind::chunked}, Choice<LossKind>{"fused", LossKind::fused}};
 inline constexpr std::array implementation_choices = {
     Choice<Implementation>{"hf", Implementation::hf}, Choice<Implementation>{"torchtitan", Implementation::torchtitan},

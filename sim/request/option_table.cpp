@@ -12,9 +12,10 @@ constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
                "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
                "nvidia-smi topo -m, hwloc XML (lstopo), NCCL topology XML or a DeepSpeed hostfile (required)"},
-    OptionSpec{"Machine", "gpu", 0, "DEVICE",
-               "device for a topology that names none, or to tell variants apart; or a device file that shardsim calibrate "
-               "wrote"},
+    OptionSpec{
+        "Machine", "gpu", 0, "DEVICE",
+        "device for a topology that names none, or to tell variants apart; or a device file that shardsim calibrate "
+        "wrote"},
     OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
     OptionSpec{"Machine", "nvme", 0, "SIZE", "drives of each node, such as 4TB [the topology's]"},
     OptionSpec{"Machine", "fabric", 0, "FABRIC",
@@ -68,7 +69,7 @@ constexpr std::array table = {
     OptionSpec{"Framework", "attention", 0, "KERNEL", "flash, sdpa or eager [flash]"},
     OptionSpec{
         "Framework", "loss", 0, "LOSS",
-        "eager (logits upcast to fp32), shifted (as transformers before 4.46: fp32 logits that stay, and a copy of them), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
+        "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger, foak or megatron [hf]"},
 

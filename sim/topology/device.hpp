@@ -85,7 +85,6 @@ class DeviceCatalog {
  public:
   explicit DeviceCatalog(std::filesystem::path folder);
   /// The part and the canonical name; appends to `assumptions` when a bare name was completed ("A100 is taken as ...").
-  /// A name that ends in ".yaml" is a file of the user's, which `like` lets take all that it lacks from a known part.
   /// Throws InputError with the nearest names.
   GpuSpec gpu(std::string_view name, std::string_view where, std::vector<std::string>& assumptions) const;
   CpuSpec cpu(std::string_view name, std::string_view where) const;
@@ -97,8 +96,6 @@ class DeviceCatalog {
   std::string gpu_of_pci_id(std::string_view id) const;
 
  private:
-  GpuSpec own_gpu(const std::filesystem::path& path, std::string_view where) const;
-
   std::filesystem::path folder_;
 };
 

@@ -53,8 +53,7 @@ Residuals residuals_of(const Validation& validation) {
     std::sort(values.begin(), values.end());
     const auto count = static_cast<std::int64_t>(values.size());
     if (count < fewest_runs) continue;
-    residuals.push_back(
-        {key.first, key.second, count, {quantile(values, range_begin), quantile(values, range_end)}});
+    residuals.push_back({key.first, key.second, count, {quantile(values, range_begin), quantile(values, range_end)}});
   }
   return residuals;
 }

@@ -111,8 +111,8 @@ Checked check(const MeasuredRun& run, std::size_t index, const DataFolders& data
       const double measured = *run.measured[q];
       Prediction prediction = predict(report, quantity);
       const double error = quantity == Quantity::oom ? prediction.value - measured : prediction.value / measured - 1;
-      checked.comparisons.push_back({index, quantity, prediction.value, measured, error, technique_family(report.request),
-                                     std::move(prediction.terms)});
+      checked.comparisons.push_back({index, quantity, prediction.value, measured, error,
+                                     technique_family(report.request), std::move(prediction.terms)});
     }
   } catch (const InputError& error) {
     checked.refusal = error.what();

@@ -16,7 +16,7 @@ struct Comparison {
   std::size_t run = 0;  ///< index into MeasuredRuns::runs
   Quantity quantity = Quantity::oom;
   double predicted = 0, measured = 0;
-  double error = 0;  ///< predicted / measured - 1; of oom: predicted - measured
+  double error = 0;    ///< predicted / measured - 1; of oom: predicted - measured
   std::string family;  ///< technique_family() of the run
   /// What the prediction is mostly made of, largest first: "logits 11.2 GiB", "compute 3.1 s".
   std::vector<std::string> terms;

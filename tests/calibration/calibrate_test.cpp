@@ -52,7 +52,8 @@ std::string refusal(const std::string& json) {
 }
 
 double step_time(const std::string& gpu) {
-  std::vector<std::string> words = {"--topology", "1xA100", "--strategy", "single", "--model", "gpt2", "--seq-len", "1024"};
+  std::vector<std::string> words = {"--topology", "1xA100", "--strategy", "single",
+                                    "--model",    "gpt2",   "--seq-len",  "1024"};
   if (!gpu.empty()) words.insert(words.end(), {"--gpu", gpu});
   return simulate(parse_request(words), source).step.time_s;
 }

@@ -59,8 +59,9 @@ TEST_CASE("wrong requests exit with 2 and one line") {
 }
 
 TEST_CASE("help and version go to stdout") {
-  for (const std::string arguments : {"--help", "-h", "help", "help simulate", "help list", "simulate --help",
-                                      "list --help", "calibrate --help", "--topology 4xA100 --help", "--version", "version"}) {
+  for (const std::string arguments :
+       {"--help", "-h", "help", "help simulate", "help list", "simulate --help", "list --help", "calibrate --help",
+        "--topology 4xA100 --help", "--version", "version"}) {
     INFO(arguments);
     const Run result = run(arguments);
     CHECK(result.status == 0);
