@@ -76,7 +76,7 @@ Ranges ranges_of(const Residuals& residuals, const Request& request) {
   const std::string family = technique_family(request);
   Ranges ranges;
   for (const ResidualClass& found : residuals) {
-    std::optional<Range>& range = ranges[static_cast<std::size_t>(found.quantity)];
+    std::optional<ErrorRange>& range = ranges[static_cast<std::size_t>(found.quantity)];
     const bool own = found.family == family && found.count >= fewest_runs;
     if (own || (found.family == all && !range)) range = found.range;
   }

@@ -19,7 +19,7 @@ inline constexpr std::size_t ranged_count = 5;
 std::string_view name_of(Ranged quantity);
 
 /// Quantiles of measured over predicted: eight runs in ten lie between them.
-struct Range {
+struct ErrorRange {
   double low = 1, high = 1;
 };
 inline constexpr double range_begin = 0.1, range_end = 0.9;
@@ -31,7 +31,7 @@ struct ResidualClass {
   std::string family;
   Ranged quantity = Ranged::time;
   std::int64_t count = 0;
-  Range range;
+  ErrorRange range;
 };
 using Residuals = std::vector<ResidualClass>;
 
@@ -43,7 +43,7 @@ std::string technique_family(const Request& request);
 Residuals read_residuals(const std::filesystem::path& file);
 
 /// By Ranged: the range of the request's own family, else that of all runs, else none.
-using Ranges = std::array<std::optional<Range>, ranged_count>;
+using Ranges = std::array<std::optional<ErrorRange>, ranged_count>;
 Ranges ranges_of(const Residuals& residuals, const Request& request);
 
 }  // namespace shardsim

@@ -77,7 +77,7 @@ Verdict misfit(const Report& report) {
 }  // namespace
 
 std::optional<std::pair<double, double>> range_of(const Report& report, Ranged quantity, double amount) {
-  const std::optional<Range>& range = report.ranges[static_cast<std::size_t>(quantity)];
+  const std::optional<ErrorRange>& range = report.ranges[static_cast<std::size_t>(quantity)];
   if (!range) return {};
   return std::pair{amount * range->low, amount * range->high};
 }

@@ -70,11 +70,11 @@ TEST_CASE("what is no table of residuals is refused") {
 TEST_CASE("tight is what fits as predicted and not at the end of its range") {
   Report report = one_device(70, 80);
   CHECK(fit_of(report) == Fit::fits);
-  report.ranges[static_cast<std::size_t>(Ranged::used_bytes)] = Range{0.9, 1.2};
+  report.ranges[static_cast<std::size_t>(Ranged::used_bytes)] = ErrorRange{0.9, 1.2};
   CHECK(fit_of(report) == Fit::tight);
   CHECK(range_of(report, Ranged::used_bytes, 70)->second == Approx(84));
   CHECK_FALSE(range_of(report, Ranged::time, 70));
-  report.ranges[static_cast<std::size_t>(Ranged::used_bytes)] = Range{0.9, 1.1};
+  report.ranges[static_cast<std::size_t>(Ranged::used_bytes)] = ErrorRange{0.9, 1.1};
   CHECK(fit_of(report) == Fit::fits);
   CHECK(fit_of(one_device(90, 80)) == Fit::does_not_fit);
 }
