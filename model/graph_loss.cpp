@@ -133,6 +133,14 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   b.drop(rows_gradient);
 }
 
+/// logits[..., :-1, :].contiguous(): all but each sequence's last token, a smaller block than the logits'.
+Tensor shift_logits(GraphBuilder& b, const Tensor& logits) {
+  const std::int64_t kept = std::max<std::int64_t>(1, b.tokens() - b.options().micro_batch);
+  const Tensor rows = b.elementwise("shift_logits", {logits}, logits.numel / b.tokens() * kept, logits.type);
+  b.value(rows).is_logits = true;
+  return rows;
+}
+
 }  // namespace
 
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
@@ -162,8 +170,7 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
 // The logits are read twice in forward, and once in backward, where their gradient is written over them.
 Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const bool shifts = is_transformers(b.options().implementation);
-  const Tensor rows = shifts ? b.elementwise("shift_logits", {logits}, logits.numel, logits.type) : logits;
-  b.value(rows).is_logits = true;
+  const Tensor rows = shifts ? shift_logits(b, logits) : logits;
   const Tensor row_sums = b.make(b.tokens(), DType::f32, false);
   const Tensor loss = b.make(1, DType::f32);
   Operator& op = b.run("cross_entropy", {rows, labels}, {loss, row_sums}, {rows, labels, row_sums});

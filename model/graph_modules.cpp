@@ -23,6 +23,11 @@ std::int64_t numel_of(const Architecture& architecture, const std::vector<Parame
 
 double real(std::int64_t count) { return static_cast<double>(count); }
 
+/// Of AutoGPTQ's operators, an element: what they read and write beside the packed weight and the result, and what of
+/// it is there at once.
+constexpr double unpacking_bytes = 4 + (4 + 1) + (1 + 1) + (1 + 1) + 1;
+constexpr std::int64_t unpacked_at_once = 4 + 1;
+
 bool computes_norms_in_f32(Family family) {
   return family == Family::gemma || family == Family::gemma2 || family == Family::gemma3;
 }
@@ -59,20 +64,23 @@ void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t
 }
 
 // A 4-bit weight is expanded to the type of the product before it, in backward again (bitsandbytes
-// autograd/_functions.py, MatMul4Bit). LLM.int8 quantizes the rows of x and writes int32 sums in forward, and expands
-// the weight in backward (MatMul8bitLt).
+// autograd/_functions.py, MatMul4Bit). In training AutoGPTQ expands by PyTorch's own operators: a shift to int32, a
+// cast to int8, a mask, minus the zeros, times the scales (auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py). LLM.int8
+// quantizes the rows of x and writes int32 sums in forward, and expands the weight in backward (MatMul8bitLt).
 void GraphBuilder::count_dequantization(Operator& op, const Parameter& weight, std::int64_t groups, const Tensor& x,
                                         const Tensor& y) {
   const std::int64_t expanded = weight.numel * size_of(x.type);
   const double stored = real(weight.stored_bytes(x.type));
-  const Kernel expand = memory_kernel(x.type, (stored + real(expanded)) * real(groups));
-  op.backward_scratch = expanded;
+  const bool unpacks = weight.quantization == Quantization::gptq4 && options_.implementation == Implementation::hf;
+  const double passes = unpacks ? unpacking_bytes * real(weight.numel) : 0;
+  const Kernel expand = memory_kernel(x.type, (stored + real(expanded) + passes) * real(groups));
+  op.backward_scratch = expanded + (unpacks ? unpacked_at_once * weight.numel : 0);
   if (weight.quantization == Quantization::int8) {
     op.scratch = x.numel + y.numel * size_of(DType::f32);
     op.forward.push_back(memory_kernel(x.type, real(2 * x.bytes() + x.numel)));
     op.forward.push_back(memory_kernel(x.type, real(y.numel * size_of(DType::f32) + y.bytes())));
   } else {
-    op.scratch = expanded;
+    op.scratch = op.backward_scratch;
     op.forward.push_back(expand);
   }
   if (needs_gradient(x)) op.backward.push_back(expand);

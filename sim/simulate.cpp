@@ -39,7 +39,7 @@ Scenario load_scenario(const Request& request, const DataFolders& data) {
   return {load_topology(request.topology,
                         {request.gpu, request.host_memory, request.nvme, request.fabric, request.slow_gpus},
                         data.topologies),
-          load_architecture(request.model, data.zoo)};
+          load_architecture(request.model, data.zoo), read_residuals(data.published / "residuals.csv")};
 }
 
 namespace {
@@ -77,6 +77,7 @@ Simulation simulate_in_full(const Request& request, Scenario scenario) {
   }
   SHARDSIM_CHECK(made.outcome.deadlock.empty(), "no strategy's plan waits for itself");
   made.report = make_report(made.request, made.topology, made.architecture, made.run, made.outcome);
+  made.report.ranges = ranges_of(scenario.residuals, made.request);
   return made;
 }
 

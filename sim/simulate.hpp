@@ -30,6 +30,7 @@ DataFolders find_data(const std::filesystem::path& program);
 struct Scenario {
   Topology topology;
   Architecture architecture;
+  Residuals residuals = {};  ///< of the published runs; none: predictions have no range
 };
 Scenario load_scenario(const Request& request, const DataFolders& data);
 

@@ -27,11 +27,11 @@ constexpr double prologue = 128;
 /// datasheet's bandwidth on A100 (MooreThreads/SimuMax@4dcaae51).
 constexpr double kernel_mix = 0.72;
 
-/// FlashAttention 1 against 2, forward and backward, causal, on A100: 92 to 110 instead of 173 to 189 TFLOPS (Dao 2023,
-/// FlashAttention-2, figures 4 to 6).
+/// FlashAttention 1 against 2 on A100: 25 to 40 % of its peak instead of 50 to 73 % (Dao 2023, FlashAttention-2,
+/// abstract); what the ends of the two ranges have in common is 0.50 to 0.55.
 constexpr double first_generation_speed = 0.55;
-/// Heads of 64 against 128, causal, on A100 (Dao-AILab/flash-attention README: 132 to 160 instead of 155 to 189
-/// TFLOPS).
+/// Heads of 64 against 128, causal, on A100. Assumed: read off the bars of Dao-AILab/flash-attention's README, which
+/// give no figures below them.
 constexpr double narrow_head_speed = 0.85;
 
 }  // namespace

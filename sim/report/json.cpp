@@ -1,4 +1,5 @@
 // The contract's JSON: keys are only ever added, and the same report always gives the same bytes.
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "sim/report/grouping.hpp"
@@ -72,6 +73,24 @@ Json to_json(const ModelReport& model, double states_bytes_per_parameter) {
           {"layers", model.layers},
           {"flops_per_token", model.flops_per_token},
           {"states_bytes_per_parameter", states_bytes_per_parameter}};
+}
+
+Json range_json(const Report& report, Ranged quantity, std::int64_t bytes) {
+  const auto range = range_of(report, quantity, static_cast<double>(bytes));
+  if (!range) return nullptr;
+  return {std::llround(range->first), std::llround(range->second)};
+}
+
+std::string_view word(Fit fit) {
+  switch (fit) {
+    case Fit::fits:
+      return "fits";
+    case Fit::tight:
+      return "tight";
+    case Fit::does_not_fit:
+      break;
+  }
+  return "does not fit";
 }
 
 Json to_json(const DeviceReport& device) {
@@ -178,15 +197,28 @@ std::string render_json(const Report& report) {
   object["fits"] = report.fits;
   object["model"] = to_json(report.model, report.states_bytes_per_parameter);
   object["devices"] = array_of(report.devices);
+  for (std::size_t i = 0; i < report.devices.size(); ++i) {
+    const DeviceReport& device = report.devices[i];
+    Json& entry = object["devices"][i];
+    entry["peak_allocated_range_bytes"] = range_json(report, Ranged::allocated_bytes, device.peak_allocated_bytes);
+    entry["peak_reserved_range_bytes"] = range_json(report, Ranged::reserved_bytes, device.peak_reserved_bytes);
+    entry["peak_used_range_bytes"] = range_json(report, Ranged::used_bytes, device.peak_used_bytes);
+  }
   object["hosts"] = array_of(report.hosts);
+  for (std::size_t i = 0; i < report.hosts.size(); ++i) {
+    object["hosts"][i]["peak_range_bytes"] = range_json(report, Ranged::host_bytes, report.hosts[i].peak_bytes);
+  }
   object["storage"] = array_of(report.storage);
   object["step"] = to_json(report.step);
+  const auto time = range_of(report, Ranged::time, report.step.time_s);
+  object["step"]["time_range_s"] = time ? Json{time->first, time->second} : Json();
   object["links"] = array_of(busiest_links(report.links, max_links));
   object["bottleneck"] = {{"resource", report.bottleneck.resource},
                           {"share_of_step", report.bottleneck.share_of_step},
                           {"why", report.bottleneck.why}};
   object["run"] = to_json(report.run);
   object["save"] = report.save ? to_json(*report.save) : Json();
+  object["verdict"] = word(fit_of(report));
   object["warnings"] = report.warnings;
   // A path may hold bytes that are no UTF-8: they are shown as replaced, never a reason to fail.
   return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -11,6 +11,7 @@
 
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/plan.hpp"
+#include "sim/report/residuals.hpp"
 #include "sim/request/request.hpp"
 
 namespace shardsim {
@@ -143,9 +144,17 @@ struct Report {
   double states_bytes_per_parameter =
       0;                   ///< weights, master weights, gradients and optimizer states a parameter, unsharded
   double power_watts = 0;  ///< of the whole machine at work
+  Ranges ranges = {};      ///< of measured over predicted, from runs of this kind
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
 };
+
+/// `amount` as runs of this kind would measure it: {low, high}.
+std::optional<std::pair<double, double>> range_of(const Report& report, Ranged quantity, double amount);
+
+/// `tight`: it fits as predicted, but not at the high end of a range.
+enum class Fit : std::uint8_t { fits, tight, does_not_fit };
+Fit fit_of(const Report& report);
 
 /// The renderers. Text may use colour and the terminal's width; JSON is the contract's section 2.
 std::string render_text(const Report& report, bool color);

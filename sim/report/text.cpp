@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 
 #include "sim/report/grouping.hpp"
@@ -86,6 +87,10 @@ class TextWriter {
     line("  {:<18}{:>9}  torch.cuda.max_memory_reserved()", "reserved", in_gib(device.peak_reserved_bytes, 2));
     line("  {:<18}{:>9}  nvidia-smi: reserved, CUDA context and communicators", "used",
          in_gib(device.peak_used_bytes, 2));
+    if (const auto range = range_of(report_, Ranged::used_bytes, static_cast<double>(device.peak_used_bytes))) {
+      line("  {:<18}{:>9}  to {} in eight of ten measured runs of this kind", "", in_gib(std::llround(range->first), 2),
+           in_gib(std::llround(range->second), 2));
+    }
     line("  {:<18}{:>9}", "capacity", in_gib(device.capacity_bytes, 2));
     write_phases(device.phases, [](const DevicePhase& phase) { return phase.peak_used_bytes; });
     if (!verbose() || device.largest.empty()) return;
@@ -131,6 +136,10 @@ class TextWriter {
     }
     line("  {} tokens/s, {} tokens/s a GPU; MFU {}, HFU {}", grouped_digits(step.tokens_per_s),
          grouped_digits(step.tokens_per_s_per_gpu), percent_text(step.mfu), percent_text(step.hfu));
+    if (const auto range = range_of(report_, Ranged::time, step.time_s)) {
+      line("  {} to {} in eight of ten measured runs of this kind", duration_text(range->first),
+           duration_text(range->second));
+    }
   }
 
   void write_links() {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sim/report/grouping.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/request/choices.hpp"
@@ -74,12 +76,38 @@ Verdict misfit(const Report& report) {
 
 }  // namespace
 
+std::optional<std::pair<double, double>> range_of(const Report& report, Ranged quantity, double amount) {
+  const std::optional<ErrorRange>& range = report.ranges[static_cast<std::size_t>(quantity)];
+  if (!range) return {};
+  return std::pair{amount * range->low, amount * range->high};
+}
+
+Fit fit_of(const Report& report) {
+  if (!report.fits) return Fit::does_not_fit;
+  const auto exceeds = [&](Ranged quantity, std::int64_t peak, std::int64_t capacity) {
+    const auto range = range_of(report, quantity, static_cast<double>(peak));
+    return range && range->second > static_cast<double>(capacity);
+  };
+  const bool tight = std::any_of(report.devices.begin(), report.devices.end(),
+                                 [&](const DeviceReport& device) {
+                                   return exceeds(Ranged::used_bytes, device.peak_used_bytes, device.capacity_bytes);
+                                 }) ||
+                     std::any_of(report.hosts.begin(), report.hosts.end(), [&](const HostReport& host) {
+                       return exceeds(Ranged::host_bytes, host.peak_bytes, host.capacity_bytes);
+                     });
+  return tight ? Fit::tight : Fit::fits;
+}
+
 Verdict verdict(const Report& report) {
   if (!report.fits) return misfit(report);
   const DeviceReport* device = fullest(report.devices);
   if (device == nullptr) return {"FITS", {}};
   const auto [needed, available] = amounts(device->peak_used_bytes, device->capacity_bytes);
-  return {fmt::format("FITS: {} of {} GiB {}", needed, available, places(report, *device)), {}};
+  Verdict said{fmt::format("FITS: {} of {} GiB {}", needed, available, places(report, *device)), {}};
+  if (fit_of(report) == Fit::tight) {
+    said.reasons.emplace_back("TIGHT: one run in ten of this kind needs more than there is");
+  }
+  return said;
 }
 
 std::string scenario_line(const Report& report) {

@@ -12,7 +12,10 @@ constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
                "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
                "nvidia-smi topo -m, hwloc XML (lstopo), NCCL topology XML or a DeepSpeed hostfile (required)"},
-    OptionSpec{"Machine", "gpu", 0, "DEVICE", "device for a topology that names none, or to tell variants apart"},
+    OptionSpec{
+        "Machine", "gpu", 0, "DEVICE",
+        "device for a topology that names none, or to tell variants apart; or a device file that shardsim calibrate "
+        "wrote"},
     OptionSpec{"Machine", "host-memory", 0, "SIZE", "memory of each node, such as 512GiB [the topology's]"},
     OptionSpec{"Machine", "nvme", 0, "SIZE", "drives of each node, such as 4TB [the topology's]"},
     OptionSpec{"Machine", "fabric", 0, "FABRIC",

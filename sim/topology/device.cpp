@@ -166,11 +166,27 @@ GpuSpec read_gpu(const SpecFile& file) {
   return spec;
 }
 
+// A user's own file says what differs; all else is the device's that it is like.
+GpuSpec own_gpu(const std::filesystem::path& folder, const std::filesystem::path& path, std::string_view where) {
+  SpecFile file = open_part(path, "gpu", where);
+  if (file.has("like")) {
+    const std::filesystem::path like = folder / (file.text("like") + ".yaml");
+    SpecFile base(like);
+    if (base.has("like")) base.inherit(SpecFile(folder / (base.text("like") + ".yaml")), shared_keys);
+    file.inherit(base);
+  }
+  GpuSpec spec = read_gpu(file);
+  file.refuse_unread();
+  spec.name = path.stem().string();
+  return spec;
+}
+
 }  // namespace
 
 DeviceCatalog::DeviceCatalog(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
 GpuSpec DeviceCatalog::gpu(std::string_view name, std::string_view where, std::vector<std::string>& assumptions) const {
+  if (name.ends_with(".yaml")) return own_gpu(folder_, std::filesystem::path(name), where);
   const Found found = find_part(folder_, "gpu", name, where);
   SpecFile file = open_part(found.path, "gpu", where);
   if (file.has("like")) file.inherit(SpecFile(folder_ / (file.text("like") + ".yaml")), shared_keys);

@@ -181,4 +181,10 @@ void SpecFile::inherit(const SpecFile& base, const std::vector<std::string>& key
   }
 }
 
+void SpecFile::inherit(const SpecFile& base) {
+  texts_.insert(base.texts_.begin(), base.texts_.end());
+  lists_.insert(base.lists_.begin(), base.lists_.end());
+  figures_.insert(base.figures_.begin(), base.figures_.end());
+}
+
 }  // namespace shardsim

@@ -43,6 +43,8 @@ class SpecFile {
   void refuse_unread() const;
   /// Takes over figures that this file lacks.
   void inherit(const SpecFile& base, const std::vector<std::string>& keys);
+  /// Takes over everything that this file lacks.
+  void inherit(const SpecFile& base);
   std::string where(const std::string& key) const { return file_ + ": " + key; }
 
  private:

@@ -111,7 +111,8 @@ Checked check(const MeasuredRun& run, std::size_t index, const DataFolders& data
       const double measured = *run.measured[q];
       Prediction prediction = predict(report, quantity);
       const double error = quantity == Quantity::oom ? prediction.value - measured : prediction.value / measured - 1;
-      checked.comparisons.push_back({index, quantity, prediction.value, measured, error, std::move(prediction.terms)});
+      checked.comparisons.push_back({index, quantity, prediction.value, measured, error,
+                                     technique_family(report.request), std::move(prediction.terms)});
     }
   } catch (const InputError& error) {
     checked.refusal = error.what();
@@ -168,15 +169,14 @@ std::vector<GroupSummary> summarize_by(const Validation& validation, std::string
   return groups;
 }
 
-/// Linear between the closest ranks, as numpy does it. `sorted` is not empty.
+}  // namespace
+
 double quantile(const std::vector<double>& sorted, double part) {
   const double place = part * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, sorted.size() - 1);
   return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
-
-}  // namespace
 
 ErrorSummary summarize(std::vector<double> errors) {
   ErrorSummary summary;

@@ -16,10 +16,14 @@ struct Comparison {
   std::size_t run = 0;  ///< index into MeasuredRuns::runs
   Quantity quantity = Quantity::oom;
   double predicted = 0, measured = 0;
-  double error = 0;  ///< predicted / measured - 1; of oom: predicted - measured
+  double error = 0;    ///< predicted / measured - 1; of oom: predicted - measured
+  std::string family;  ///< technique_family() of the run
   /// What the prediction is mostly made of, largest first: "logits 11.2 GiB", "compute 3.1 s".
   std::vector<std::string> terms;
 };
+
+/// Linear between the closest ranks, as numpy does it. `sorted` is not empty.
+double quantile(const std::vector<double>& sorted, double part);
 
 /// Of relative errors. The bias is their mean.
 struct ErrorSummary {
@@ -55,6 +59,10 @@ Validation validate(MeasuredRuns measured, const DataFolders& data, int threads)
 GroupSummary summarize_all(const Validation& validation);
 std::vector<GroupSummary> summarize_by_source(const Validation& validation);
 std::vector<GroupSummary> summarize_by_trust(const Validation& validation);
+/// How measured lies to predicted, by family and over all, of the runs whose trust is not low: what ranges come from.
+Residuals residuals_of(const Validation& validation);
+/// The table that read_residuals() reads.
+std::string render_residuals(const Residuals& residuals);
 /// Indices of the comparisons with the largest absolute errors, out-of-memory rows left aside.
 std::vector<std::size_t> worst(const Validation& validation, std::size_t count);
 

@@ -19,15 +19,8 @@ Examples:
 Usage: shardsim [VERB] [options]; shardsim VERB --help tells what a verb takes
 
 )";
-  std::string later;
-  for (const Verb& verb : verb_table()) {
-    if (verb.run != nullptr) {
-      text += fmt::format("  {:<10}{}\n", verb.name, verb.summary);
-    } else {
-      later += fmt::format("{}{}", later.empty() ? "" : ", ", verb.name);
-    }
-  }
-  return text + "\nNot available yet: " + later + "\n";
+  for (const Verb& verb : verb_table()) text += fmt::format("  {:<10}{}\n", verb.name, verb.summary);
+  return text;
 }
 
 ExitStatus run_help(const Command& command) {

@@ -15,7 +15,7 @@ namespace shardsim {
 
 namespace {
 
-const std::string usage = "shardsim validate [DATA.csv] [--format FORMAT] [-o FILE] [--threads N] [-q]";
+const std::string usage = "shardsim validate [DATA.csv] [--format FORMAT] [-o FILE] [--residuals] [--threads N] [-q]";
 
 struct Arguments {
   std::optional<std::string> data;
@@ -23,6 +23,7 @@ struct Arguments {
   std::string output;
   int threads = 0;
   bool quiet = false;
+  bool residuals = false;
 };
 
 Arguments read_arguments(const std::vector<std::string>& words) {
@@ -46,6 +47,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
       arguments.threads = parse_threads(value());
     } else if (name == "-q" || name == "--quiet") {
       arguments.quiet = true;
+    } else if (name == "--residuals") {
+      arguments.residuals = true;
     } else if (name.starts_with('-') || arguments.data) {
       throw InputError("unexpected argument '" + words[i] + "'", "validate", usage);
     } else {
@@ -80,7 +83,8 @@ ExitStatus run_validate(const Command& command) {
   apply_source_settings(measured, read_source_settings(data.published / "sources.csv"));
   if (!arguments.quiet) write_remarks("warning", measured.warnings);
   const Validation validation = validate(std::move(measured), data, arguments.threads);
-  write_result(render(validation, arguments.format), arguments.output);
+  write_result(arguments.residuals ? render_residuals(residuals_of(validation)) : render(validation, arguments.format),
+               arguments.output);
   if (validation.faults > 0) return ExitStatus::internal_fault;
   const bool nothing = validation.not_expressed.size() == validation.measured.runs.size();
   return nothing ? ExitStatus::does_not_fit : ExitStatus::fits;
@@ -98,6 +102,8 @@ source set and its rows leave open comes from tests/published/sources.csv.
 
   --format FORMAT       text, json, csv or markdown [text]
   -o [ --output ] FILE  write the result there instead of to stdout
+  --residuals           quantiles of measured over predicted by kind of run, which ranges in reports come from
+                        (tests/published/residuals.csv) instead of the comparison
   --threads N           threads to use [all]; the result does not depend on it
   -q [ --quiet ]        no warnings
 

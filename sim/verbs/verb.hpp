@@ -20,12 +20,12 @@ struct Command {
 struct Verb {
   std::string_view name;
   std::string_view summary;
-  ExitStatus (*run)(const Command& command) = nullptr;  ///< null: known by name, not available yet
-  std::string (*help)() = nullptr;
+  ExitStatus (*run)(const Command& command);
+  std::string (*help)();
 };
 /// In the order of the help.
 std::span<const Verb> verb_table();
-/// Throws InputError for a name that nobody knows (with the nearest) and for a verb that is not available yet.
+/// Throws InputError for a name that nobody knows, with the nearest.
 const Verb& find_verb(std::string_view name);
 
 /// Runs what the words after the program's name ask for: a verb, or `simulate` if they begin with an option.
@@ -43,6 +43,8 @@ ExitStatus run_sweep_verb(const Command& command);
 std::string sweep_help();
 ExitStatus run_list(const Command& command);
 std::string list_help();
+ExitStatus run_calibrate(const Command& command);
+std::string calibrate_help();
 ExitStatus run_validate(const Command& command);
 std::string validate_help();
 ExitStatus run_help(const Command& command);

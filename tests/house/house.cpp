@@ -22,10 +22,10 @@ struct Floor {
 
 // Longest first where one name begins another.
 constexpr std::array floors = {
-    Floor{"model/core/", 0},   Floor{"model/", 1},      Floor{"sim/topology/", 2},   Floor{"sim/cost/", 3},
-    Floor{"sim/request/", 3},  Floor{"sim/plan/", 4},   Floor{"sim/engine/", 5},     Floor{"sim/report/", 6},
-    Floor{"sim/explain/", 8},  Floor{"sim/search/", 8}, Floor{"sim/validation/", 8}, Floor{"sim/verbs/", 9},
-    Floor{"sim/main.cpp", 10},
+    Floor{"model/core/", 0},  Floor{"model/", 1},        Floor{"sim/topology/", 2},   Floor{"sim/cost/", 3},
+    Floor{"sim/request/", 3}, Floor{"sim/plan/", 4},     Floor{"sim/engine/", 5},     Floor{"sim/report/", 6},
+    Floor{"sim/explain/", 8}, Floor{"sim/search/", 8},   Floor{"sim/validation/", 8}, Floor{"sim/calibration/", 8},
+    Floor{"sim/verbs/", 9},   Floor{"sim/main.cpp", 10},
 };
 constexpr Floor ground = floors.front();
 constexpr Floor simulate = {"sim/simulate", 7};  // the files that stand in sim/ itself

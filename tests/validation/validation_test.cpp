@@ -10,6 +10,7 @@
 #include "model/core/error.hpp"
 #include "request/contains.hpp"
 #include "sim/request/parse_request.hpp"
+#include "sim/validation/source_settings.hpp"
 #include "sim/validation/validation.hpp"
 
 using namespace shardsim;
@@ -165,4 +166,44 @@ TEST_CASE("the result does not depend on the number of threads") {
   MeasuredRuns few = read_measured_runs(source.published / "measured.csv");
   few.runs.resize(24);
   CHECK(render_validation_json(validate(few, source, 1)) == render_validation_json(validate(few, source, 3)));
+}
+
+TEST_CASE("the ranges' table is what the published runs come to") {
+  // Two hundredths: a change of predictions that moves no range need not renew the table.
+  constexpr double allowed = 0.02;
+  MeasuredRuns measured = read_measured_runs(source.published / "measured.csv");
+  apply_source_settings(measured, read_source_settings(source.published / "sources.csv"));
+  const Validation validation = validate(std::move(measured), source, 0);
+  CHECK(validation.faults == 0);
+  const Residuals found = residuals_of(validation);
+  const Residuals kept = read_residuals(source.published / "residuals.csv");
+  INFO("shardsim validate --residuals -o tests/published/residuals.csv renews it");
+  REQUIRE(found.size() == kept.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    INFO(found[i].family << " " << name_of(found[i].quantity));
+    CHECK(found[i].family == kept[i].family);
+    CHECK(found[i].count == kept[i].count);
+    CHECK(std::abs(found[i].range.low - kept[i].range.low) < allowed);
+    CHECK(std::abs(found[i].range.high - kept[i].range.high) < allowed);
+  }
+  SECTION("and accuracy is what it has been") {
+    for (const GroupSummary& group : summarize_by_trust(validation)) {
+      if (group.name != "high") continue;
+      for (const auto& [quantity, errors] : group.quantities) {
+        if (quantity == "memory") {
+          CHECK(errors.median_absolute <= 0.04);
+          CHECK(errors.p90_absolute <= 0.15);    // the goal is 0.12
+          CHECK(std::abs(errors.bias) <= 0.05);  // the goal is 0.03
+        }
+        if (quantity == "time") {
+          CHECK(errors.median_absolute <= 0.09);
+          CHECK(errors.p90_absolute <= 0.25);
+          CHECK(std::abs(errors.bias) <= 0.03);
+        }
+      }
+    }
+    const OomSummary oom = summarize_all(validation).oom;
+    CHECK(static_cast<double>(oom.foreseen) >= 0.9 * static_cast<double>(oom.ran_out));
+    CHECK(static_cast<double>(oom.called_impossible) <= 0.05 * static_cast<double>(oom.ran));
+  }
 }
