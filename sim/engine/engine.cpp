@@ -84,7 +84,7 @@ Outcome run(const Plan& plan) {
 
   std::vector<std::vector<HostLevel>> levels;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay_memory(plan.programs[p], timeline.programs[p].instants, plan.steps);
+    Ledger ledger = replay_memory(plan.programs[p], timeline.programs[p], plan.steps);
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
     program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);

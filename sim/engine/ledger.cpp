@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "sim/engine/caching_allocator.hpp"
 #include "sim/engine/pinned_allocator.hpp"
@@ -31,25 +32,37 @@ bool is_memory(const Instruction& instruction) {
   return instruction.kind == Instruction::Kind::allocate || instruction.kind == Instruction::Kind::release;
 }
 
-DeviceReplay replay_device(const Program& program, std::size_t reached, std::uint16_t steps) {
+CachingAllocator allocator_of(const Program& program) {
+  using Segments = CachingAllocator::Segments;
+  return CachingAllocator(program.streams.size(), program.capacity_bytes - program.outside_bytes,
+                          program.expandable_segments ? Segments::expandable : Segments::fixed, program.capacity_bytes);
+}
+
+DeviceReplay replay_device(const Program& program, const Trace& trace, std::uint16_t steps) {
+  const std::size_t reached = trace.instants.size();
   DeviceReplay replay;
   replay.block_bytes.resize(reached);
   replay.stages.resize(stage_count(steps));
-  CachingAllocator allocator(program.streams.size(), program.capacity_bytes - program.outside_bytes);
+  CachingAllocator allocator = allocator_of(program);
   std::vector<CachingAllocator::BlockId> blocks(program.tensors.size());
+  std::vector<Time> busy_until(program.streams.size());  // as far as each stream's work is queued
   std::size_t stage = stage_of(Mark{}, steps);
   for (std::size_t i = 0; i < reached; ++i) {
     const Instruction instruction = program.instructions[i];
     if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
+    if (instruction.kind == Instruction::Kind::launch) {
+      busy_until[program.tasks[instruction.index].stream.index()] = trace.spans[instruction.index].end;
+    }
     if (is_memory(instruction)) {
       const Tensor& tensor = program.tensors[instruction.index];
       if (tensor.pool != Pool::device) continue;
       CachingAllocator::BlockId& block = blocks[instruction.index];
       if (instruction.kind == Instruction::Kind::release) {
-        allocator.release(block);
+        const bool waits = tensor.used_on.valid() && tensor.used_on != tensor.stream;
+        allocator.release(block, waits ? busy_until[tensor.used_on.index()] : Time{});
         continue;
       }
-      block = allocator.allocate(tensor.stream, tensor.bytes);
+      block = allocator.allocate(tensor.stream, tensor.bytes, trace.instants[i]);
       replay.block_bytes[i] = allocator.size(block);
     } else if (instruction.kind == Instruction::Kind::empty_cache) {
       allocator.release_cached_segments();
@@ -160,8 +173,9 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
 
 }  // namespace
 
-Ledger replay_memory(const Program& program, std::span<const Time> instants, std::uint16_t steps) {
-  const DeviceReplay replay = replay_device(program, instants.size(), steps);
+Ledger replay_memory(const Program& program, const Trace& trace, std::uint16_t steps) {
+  const std::span<const Time> instants = trace.instants;
+  const DeviceReplay replay = replay_device(program, trace, steps);
   Ledger ledger;
   ledger.device_by_stage = describe_peaks(program, instants, replay);
   ledger.device = highest(ledger.device_by_stage);

@@ -73,11 +73,6 @@ void explain_fsdp(const Request& request, const Topology& topology, std::vector<
                           topology.hosts.front().devices.size(), topology.hosts.size())
             : "one node: there is nothing to replicate over, hybrid sharding is full sharding");
   }
-  if (is_fsdp1(request.kind)) {
-    assumptions.push_back(
-        "FSDP1 lets memory go that another stream still uses (record_stream): the real reserved peak is somewhat "
-        "higher");
-  }
   if (request.grad_accum > 1) {
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");

@@ -64,6 +64,7 @@ constexpr std::array table = {
         "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
+    OptionSpec{"Framework", "allocator", 0, "NAME", "caching, or expandable (expandable_segments:True) [caching]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
@@ -81,7 +82,6 @@ constexpr std::array table = {
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
 
-    OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
     OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
     OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
 };

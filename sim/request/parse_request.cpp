@@ -129,6 +129,7 @@ void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "loss", loss_choices, request.loss);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
+  set_choice(texts, "allocator", allocator_choices, request.allocator);
   set_choice(texts, "save", save_choices, request.save);
   set_switch(texts, "compile", request.compile);
   set_switch(texts, "pin-memory", request.pin_memory);

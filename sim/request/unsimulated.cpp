@@ -27,7 +27,6 @@ struct FixedOption {
 
 const std::vector<FixedOption>& fixed_options() {
   static const std::vector<FixedOption> options = {
-      {"allocator", {"caching"}, {"expandable"}, false, ""},
       {"trace", {}, {}, true, "--format text, json, csv or markdown"},
       {"memory-snapshot", {}, {}, true, "--format text, json, csv or markdown"},
   };

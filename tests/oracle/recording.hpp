@@ -50,9 +50,11 @@ inline void check(const std::vector<Row>& rows) {
 std::vector<Row> saved_tensors();
 std::vector<Row> training();
 std::vector<Row> optimizers();
+std::vector<Row> quantized();
 std::vector<Row> ddp();
 std::vector<Row> device_map();
 std::vector<Row> counts();
 std::vector<Row> zero();
+std::vector<Row> allocator();
 
 }  // namespace shardsim::oracle

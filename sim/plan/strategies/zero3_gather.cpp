@@ -10,7 +10,9 @@ constexpr std::size_t max_fetch_events = 2;
 }  // namespace
 
 void Zero3::partition(ParameterId p) {
-  recorder_.reset(states_[p.index()].weight);
+  TensorId& weight = states_[p.index()].weight;
+  if (weight.valid()) recorder_.record_stream(weight, Recorder::compute_stream());  // free_param
+  recorder_.reset(weight);
   if (is_on_drives(p)) parameter_swap_->release(p);
 }
 
