@@ -74,7 +74,7 @@ struct Tensor {
   std::int64_t bytes = 0;
   LabelId label;
   std::int32_t layer = -1;
-  StreamId used_on;  ///< Tensor.record_stream(): once freed, its memory waits for what this stream has then
+  StreamId used_on = {};  ///< Tensor.record_stream(): once freed, its memory waits for what this stream has then
 };
 
 /// What the host thread does next.
