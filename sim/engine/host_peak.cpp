@@ -89,8 +89,10 @@ HostOutcome host_peak(std::span<const HostShare> shares, std::size_t stages) {
   outcome.peak = both.bytes;
   outcome.pinned_peak = merged_peak(shares, [](const HostLevel& l) { return l.pinned; }).bytes;
   outcome.storage_peak = merged_peak(shares, [](const HostLevel& l) { return l.storage; }).bytes;
+  outcome.at_peak.resize(shares.size());
   for (std::size_t s = 0; s < shares.size(); ++s) {
     if (both.at[s] == nullptr) continue;
+    outcome.at_peak[s] = both.at[s]->instruction;
     outcome.pinned_at_peak += both.at[s]->pinned * shares[s].ranks;
     for (std::size_t c = 0; c < category_count; ++c) {
       outcome.by_category[c] += both.at[s]->by_category[c] * shares[s].ranks;

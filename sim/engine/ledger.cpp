@@ -164,7 +164,7 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
         storage += change;
         break;
     }
-    HostLevel level{instants[i], stage, pinned.reserved(), pageable.value(), storage.value(), pinned.by_category()};
+    HostLevel level{instants[i], stage, pinned.reserved(), pageable.value(), storage.value(), pinned.by_category(), i};
     for (std::size_t c = 0; c < category_count; ++c) level.by_category[c] += pageable_by_category[c];
     levels.push_back(level);
   }

@@ -19,6 +19,7 @@ struct HostLevel {
   std::int64_t pageable = 0;
   std::int64_t storage = 0;
   std::array<std::int64_t, category_count> by_category{};  ///< of pinned + pageable
+  std::size_t instruction = 0;                             ///< Program::instructions: the one that made it so
 };
 
 struct Ledger {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ struct HostOutcome {      ///< one host of a class: all its ranks together
   std::int64_t pinned_at_peak = 0;
   std::int64_t pinned_peak = 0;
   std::array<std::int64_t, category_count> by_category{};  ///< at the peak
+  /// By program of the class, in the plan's order: the instruction after which it stood at the peak; none: not begun.
+  std::vector<std::optional<std::size_t>> at_peak;
   std::int64_t storage_peak = 0;
   std::vector<HostStage> by_stage;  ///< by stage_of()
 };

@@ -29,13 +29,27 @@ struct CategoryExplanation {
   std::int64_t rounding = 0;        ///< what the blocks are larger than the tensors
   std::string rule;                 ///< the rule of thumb as arithmetic; empty: none
   double rule_bytes = 0;
-  std::string why;  ///< what the rule leaves out
-  std::string source;
+  std::string why;           ///< what the rule leaves out
+  std::string source;        ///< of the rule
+  std::string allocated_by;  ///< the file of the framework that makes these tensors
+};
+
+/// A host's RAM at its peak, all its ranks together.
+struct HostExplanation {
+  std::string id;
+  std::int64_t count = 1;  ///< hosts alike
+  std::int64_t bytes = 0;
+  std::int64_t pinned = 0;
+  std::vector<CategoryExplanation> memory;
+  std::string rule;  ///< empty: none
+  double rule_bytes = 0;
+  std::string why, source;
 };
 
 /// Work of one name in one phase of the steady step.
 struct WorkGroup {
-  std::string phase, name, stream;
+  Phase phase = Phase::forward;
+  std::string name, stream;
   std::int64_t count = 0;
   double seconds = 0;  ///< of the stream's time, whether something else overlaps it or not
 };
@@ -49,6 +63,7 @@ struct Explanation {
   Report report;
   std::string peak_at;
   std::vector<CategoryExplanation> memory;  ///< of the fullest device
+  std::vector<HostExplanation> hosts;       ///< one of each class that holds anything
   std::vector<TensorGroup> largest;         ///< over all categories, at most 20
   std::vector<WorkGroup> work;              ///< longest first
   std::string time_rule;                    ///< 6 x parameters x tokens over the peak rate

@@ -14,10 +14,6 @@ namespace {
                    "", std::string(right));
 }
 
-bool is_zero(StrategyKind kind) {
-  return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
-}
-
 void check_fsdp2(const Request& request) {
   const OptimizerKind kind = request.optimizer;
   if (is_bitsandbytes(kind)) {

@@ -26,4 +26,20 @@ std::string_view name_of(Category category) {
   return "";
 }
 
+std::string_view name_of(Phase phase) {
+  switch (phase) {
+    case Phase::load:
+      return "load";
+    case Phase::forward:
+      return "forward";
+    case Phase::backward:
+      return "backward";
+    case Phase::optimizer:
+      return "optimizer step";
+    case Phase::save:
+      return "save";
+  }
+  return "";
+}
+
 }  // namespace shardsim

@@ -41,6 +41,7 @@ std::string_view name_of(Category category);
 /// Which part of the run a task belongs to. Forward, backward and optimizer make a step; loading comes before the first
 /// one, saving after the last.
 enum class Phase : std::uint8_t { load, forward, backward, optimizer, save };
+std::string_view name_of(Phase phase);  ///< "optimizer step"
 
 enum class TaskKind : std::uint8_t {
   compute,     ///< a kernel: `duration` on its stream

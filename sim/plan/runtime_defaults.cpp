@@ -20,15 +20,10 @@ namespace {
 // Every micro-step is simulated, so a step of a million of them would be a plan of billions of tasks.
 constexpr std::int64_t most_layer_passes = 2'000'000;
 
-bool is_zero(const Request& request) {
-  return request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 ||
-         request.kind == StrategyKind::zero3;
-}
-
 void choose_reduce_type(Request& request, std::vector<std::string>& assumptions) {
   const DType gradients = gradient_type(request.precision);
   if (request.reduce_dtype) {
-    const bool chooses = is_fsdp(request.kind) || is_zero(request);
+    const bool chooses = is_fsdp(request.kind) || is_zero(request.kind);
     if (!chooses && *request.reduce_dtype != gradients) {
       throw InputError(fmt::format("{} reduces gradients in their own type, {}", request.strategy, name_of(gradients)),
                        "--reduce-dtype", fmt::format("{}, or a zero or fsdp strategy", name_of(gradients)));
@@ -120,7 +115,7 @@ void choose_zero_sizes(Request& request, const Architecture& architecture, std::
 // The parts of zero_optimization that no plan has, each by its name.
 void warn_of_unplanned(Request& request) {
   const ZeroOptions& zero = request.zero;
-  if (!is_zero(request)) return;
+  if (!is_zero(request.kind)) return;
   const auto warn = [&](bool asked, std::string_view what) {
     if (asked) request.warnings.push_back(fmt::format("zero_optimization: {}", what));
   };

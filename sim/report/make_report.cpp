@@ -32,8 +32,7 @@ double states_bytes(const Request& request, const Architecture& architecture) {
   const DType weight = weight_type(request.precision);
   const bool has_master = keeps_master_weights(request.precision);
   const DType updated = has_master ? DType::f32 : weight;
-  const bool flat =
-      request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 || request.kind == StrategyKind::zero3;
+  const bool flat = is_zero(request.kind);
   const std::vector<OptimizedTensor> tensors =
       flat ? std::vector{flat_partition(architecture.trainable_count(), updated)}
            : optimized_parameters(architecture, updated);

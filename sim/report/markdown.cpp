@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "sim/report/grouping.hpp"
+#include "sim/report/markdown_table.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/report/report.hpp"
 #include "sim/report/step_shares.hpp"
@@ -13,40 +14,10 @@ namespace shardsim {
 
 namespace {
 
-// A name that a user typed may hold what a table takes for its own.
-std::string cell(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '|') escaped += '\\';
-    escaped += c == '\n' ? ' ' : c;
-  }
-  return escaped;
-}
-
-class Table {
- public:
-  explicit Table(std::string& out) : out_(out) {}
-  /// Text stands left in the first column, numbers right in the others.
-  void head(const std::vector<std::string>& names) {
-    row(names);
-    out_ += "| :--- |";
-    for (std::size_t i = 1; i < names.size(); ++i) out_ += " ---: |";
-    out_ += '\n';
-  }
-  void row(const std::vector<std::string>& cells) {
-    out_ += '|';
-    for (const std::string& text : cells) out_ += " " + cell(text) + " |";
-    out_ += '\n';
-  }
-
- private:
-  std::string& out_;
-};
-
 void write_devices(const Report& report, std::string& out) {
   const std::vector<DeviceReport> devices = group_equal(report.devices);
   out += "\n## Device memory (GiB)\n\n";
-  Table table(out);
+  MarkdownTable table(out);
   std::vector<std::string> names = {"at the peak"};
   for (const DeviceReport& device : devices)
     names.push_back(fmt::format("{} ({} x {})", device.id, device.count, device.name));
@@ -69,7 +40,7 @@ void write_devices(const Report& report, std::string& out) {
 void write_hosts(const Report& report, std::string& out) {
   if (report.hosts.empty()) return;
   out += "\n## Host RAM (GiB)\n\n";
-  Table table(out);
+  MarkdownTable table(out);
   table.head({"host", "count", "peak", "pinned", "capacity"});
   for (const HostReport& host : group_equal(report.hosts)) {
     table.row({host.id, fmt::format("{}", host.count), in_gib(host.peak_bytes), in_gib(host.pinned_bytes),
@@ -80,7 +51,7 @@ void write_hosts(const Report& report, std::string& out) {
 void write_step(const Report& report, std::string& out) {
   const StepReport& step = report.step;
   out += "\n## Step\n\n";
-  Table table(out);
+  MarkdownTable table(out);
   table.head({"part", "time", "share"});
   for (const StepShare& part : step_shares(step)) {
     table.row({std::string(part.name), duration_text(part.seconds),
@@ -98,7 +69,7 @@ void write_links(const Report& report, std::string& out) {
   constexpr std::size_t links_shown = 10;
   if (report.links.empty()) return;
   out += "\n## Busiest links\n\n";
-  Table table(out);
+  MarkdownTable table(out);
   table.head({"link", "kind", "count", "bandwidth", "carried", "utilization"});
   for (const LinkReport& link : busiest_links(group_equal(report.links), links_shown)) {
     table.row({link.id, link.kind, fmt::format("{}", link.count), bandwidth_text(link.bandwidth_Bps),
@@ -109,7 +80,7 @@ void write_links(const Report& report, std::string& out) {
 void write_run(const Report& report, std::string& out) {
   if (!report.run) return;
   out += "\n## Whole run\n\n";
-  Table table(out);
+  MarkdownTable table(out);
   table.head({"steps", "tokens", "time", "GPU-hours", "kWh", "cost"});
   const RunReport& run = *report.run;
   table.row({grouped_digits(static_cast<double>(run.steps)), count_text(static_cast<double>(run.tokens)),

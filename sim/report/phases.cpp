@@ -8,22 +8,6 @@
 namespace shardsim {
 namespace {
 
-std::string_view name_of_phase(Phase phase) {
-  switch (phase) {
-    case Phase::load:
-      return "load";
-    case Phase::forward:
-      return "forward";
-    case Phase::backward:
-      return "backward";
-    case Phase::optimizer:
-      return "optimizer step";
-    case Phase::save:
-      return "save";
-  }
-  return "";
-}
-
 bool saves(const Plan& plan) {
   return std::any_of(plan.programs.begin(), plan.programs.end(), [](const Program& program) {
     return std::any_of(program.marks.begin(), program.marks.end(),
@@ -44,7 +28,7 @@ std::vector<std::string> stage_names(const Plan& plan) {
 }  // namespace
 
 std::string describe(const Plan& plan, const Mark& mark) {
-  std::string text(name_of_phase(mark.phase));
+  std::string text(name_of(mark.phase));
   if (mark.layer >= 0) {
     text += fmt::format(", layer {}", mark.layer);
   } else if (mark.label.valid() && plan.labels[mark.label.index()] != text) {

@@ -158,10 +158,6 @@ void require_machine_and_strategy(const OptionTexts& texts) {
   if (!strategy) throw InputError("--strategy is missing", "", example);
 }
 
-bool is_deepspeed(StrategyKind kind) {
-  return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
-}
-
 /// Puts what a runtime's own file sets below what the user wrote. Returns where the file puts the states, if it is the
 /// file that names the strategy.
 std::optional<Offload> take_runtime_config(OptionTexts& texts, Request& request) {
@@ -193,7 +189,7 @@ void set_strategy(const OptionTexts& texts, Request& request) {
     request.kind = choice.kind;
     request.offload = choice.offload;
     if (!choice.warning.empty()) request.warnings.push_back(choice.warning);
-    if (!request.deepspeed.empty() && text.where == "--strategy" && !is_deepspeed(choice.kind)) {
+    if (!request.deepspeed.empty() && text.where == "--strategy" && !is_zero(choice.kind)) {
       throw InputError("a DeepSpeed file says nothing of " + text.value, "--strategy beside --deepspeed",
                        "zero1, zero2 or zero3, or no --strategy");
     }

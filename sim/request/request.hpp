@@ -40,6 +40,10 @@ constexpr bool is_fsdp1(StrategyKind kind) {
   return kind == StrategyKind::fsdp1 || kind == StrategyKind::fsdp1_grad_op || kind == StrategyKind::fsdp1_hsdp;
 }
 constexpr bool is_fsdp(StrategyKind kind) { return is_fsdp1(kind) || is_fsdp2(kind); }
+/// DeepSpeed.
+constexpr bool is_zero(StrategyKind kind) {
+  return kind == StrategyKind::zero1 || kind == StrategyKind::zero2 || kind == StrategyKind::zero3;
+}
 /// Hybrid sharding: over the GPUs of a node, replicated over the nodes.
 constexpr bool shards_within_nodes(StrategyKind kind) {
   return kind == StrategyKind::hsdp || kind == StrategyKind::fsdp1_hsdp;

@@ -192,6 +192,8 @@ TEST_CASE("explain says where it goes, and compares two requests") {
           "/examples/lessons/lora-all-linear.conf'");
   CHECK(compared.status == 0);
   CHECK_THAT(compared.out, Contains("--lora-targets") && Contains("B - A"));
-  check_refused("explain " + small + " --format csv", "an explanation is no table");
+  CHECK_THAT(run("explain " + small + " --format markdown").out, Contains("| tensors | number |"));
+  CHECK_THAT(run("explain " + small + " --format json").out, Contains("shardsim.explanation/1"));
+  check_refused("explain " + small + " --format csv", "an explanation has no such form");
   check_refused("explain --compare one.conf", "two files");
 }

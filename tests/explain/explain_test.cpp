@@ -6,6 +6,7 @@
 #include "../plan/scenario.hpp"
 #include "catch.hpp"
 #include "sim/explain/arithmetic.hpp"
+#include "sim/explain/comparison.hpp"
 #include "sim/explain/explanation.hpp"
 
 using namespace shardsim;
@@ -47,6 +48,69 @@ TEST_CASE("Every byte of the peak stands in a group or is rounding") {
       std::int64_t peak = 0;
       for (const DeviceReport& device : explanation.report.devices) peak = std::max(peak, device.peak_allocated_bytes);
       CHECK(all == peak);
+    }
+  }
+}
+
+TEST_CASE("Every byte of a host's peak stands in a group or is rounding, all its ranks together") {
+  for (const std::string strategy :
+       {"zero1-offload", "zero2-offload", "zero3-offload", "fsdp-offload", "fsdp1-offload"}) {
+    INFO(strategy);
+    const Explanation explanation =
+        explained({"--topology", "4xA100", "--strategy", strategy, "--model", "gpt2", "--seq-len", "512"});
+    REQUIRE(explanation.hosts.size() == 1);
+    const HostExplanation& host = explanation.hosts.front();
+    std::int64_t all = 0;
+    for (const CategoryExplanation& entry : host.memory) {
+      std::int64_t sum = entry.rounding;
+      for (const TensorGroup& group : entry.groups) {
+        sum += group.bytes();
+        CHECK(group.count >= 1);
+      }
+      CHECK(sum == entry.bytes);
+      CHECK(entry.rounding >= 0);
+      CHECK_FALSE(entry.allocated_by.empty());
+      all += entry.bytes;
+    }
+    CHECK(all == host.bytes);
+    CHECK(host.bytes == explanation.report.hosts.front().peak_bytes);
+    CHECK(host.rule.empty() == !strategy.starts_with("zero"));
+  }
+}
+
+TEST_CASE("DeepSpeed's own estimate of the host stands beside what is simulated") {
+  const Explanation explanation =
+      explained({"--topology", "4xA100", "--strategy", "zero3-offload", "--model", "llama-2-7b", "--seq-len", "512"});
+  const HostExplanation& host = explanation.hosts.front();
+  CHECK(host.rule_bytes == 6'738'415'616.0 * 18 * 1.5);
+  const auto moments = std::find_if(host.memory.begin(), host.memory.end(),
+                                    [](const CategoryExplanation& e) { return e.category == Category::optimizer; });
+  REQUIRE(moments != host.memory.end());
+  CHECK(moments->bytes == 6'738'415'616 * 8);
+}
+
+TEST_CASE("Two reports, term by term") {
+  const std::vector<std::string> common{"--topology", "4xA100", "--model", "gpt2", "--seq-len", "512", "--strategy"};
+  std::array<OptionTexts, 2> options;
+  std::array<Report, 2> reports;
+  for (std::size_t side = 0; side < 2; ++side) {
+    std::vector<std::string> words = common;
+    words.emplace_back(side == 0 ? "ddp" : "fsdp-offload");
+    options[side] = read_options(words);
+    reports[side] = simulate(test::request(words), test::data());
+  }
+  const Comparison comparison = compare(options, reports);
+  REQUIRE(comparison.options.size() == 1);
+  CHECK(comparison.options.front().values == std::array<std::string, 2>{"ddp", "fsdp-offload"});
+  for (const std::string part : {"device memory", "host RAM"}) {
+    const std::string total = part == "device memory" ? "allocated" : "peak";
+    for (std::size_t side = 0; side < 2; ++side) {
+      double sum = 0, all = 0;
+      for (const Term& term : comparison.terms) {
+        if (term.part != part || term.name == "reserved" || term.name == "used") continue;
+        (term.name == total ? all : sum) += term.values[side];
+      }
+      CHECK(sum == all);
     }
   }
 }
