@@ -134,10 +134,9 @@ std::vector<oracle::Row> oracle::allocator() {
   for (const char* file : {"allocator_random.trace", "allocator_plans.trace"}) {
     for (const RecordedTrace& trace : read_traces(file)) {
       const Replayed replayed = replay(trace);
-      const std::string name = trace.name + ", " + trace.allocator;
-      rows.push_back({name, "operations with equal bytes", replayed.equal,
+      rows.push_back({trace.name, trace.allocator + " operations that leave the same", replayed.equal,
                       static_cast<std::int64_t>(trace.operations.size()), 0, ""});
-      rows.push_back({name, "peak reserved", replayed.ours, replayed.theirs, 0, ""});
+      rows.push_back({trace.name, "peak reserved", replayed.ours, replayed.theirs, 0, ""});
     }
   }
   return rows;

@@ -12,8 +12,8 @@ mkdir -p "$folder"
 cd "$folder"
 
 if [ ! -e torch/lib/libc10_cuda.so ]; then
-  # --isolated: a CPU build that pip is configured to prefer has no allocator for CUDA.
-  python3 -m pip download --isolated --quiet --no-deps --index-url https://pypi.org/simple -d wheels \
+  # --isolated: from where pip looks by itself; a CPU build of PyTorch has no allocator for CUDA.
+  python3 -m pip download --isolated --quiet --no-deps -d wheels \
     torch==2.13.0 'nvidia-cuda-runtime==13.*' 'nvidia-cuda-crt==13.*'
   unzip -q -o 'wheels/torch-*.whl' 'torch/lib/libc10*' 'torch/include/c10/*' 'torch/include/torch/headeronly/*'
   unzip -q -o 'wheels/nvidia_cuda_runtime-*.whl'
