@@ -97,19 +97,19 @@ std::vector<Doubled> doubled(const Request& request, const Scenario& scenario) {
     answers.push_back({what, simulate(request, std::move(faster)).step.time_s});
   };
   const auto links = [](Topology& topology, std::initializer_list<LinkKind> kinds) {
-    for (Link& link : topology.links) {
+    topology.links.alter([&](Link& link) {
       if (std::find(kinds.begin(), kinds.end(), link.kind) != kinds.end()) link.bandwidth = link.bandwidth * 2;
-    }
+    });
   };
   ask("the GPUs' arithmetic", [](Topology& topology) {
-    for (Device& device : topology.devices) {
+    topology.devices.alter([](Device& device) {
       for (FlopRate* rate : {&device.spec.matmul_f32, &device.spec.matmul_16bit, &device.spec.matmul_f8}) {
         rate->flops_per_second *= 2;
       }
-    }
+    });
   });
   ask("the GPUs' memory", [](Topology& topology) {
-    for (Device& device : topology.devices) device.spec.memory_bandwidth = device.spec.memory_bandwidth * 2;
+    topology.devices.alter([](Device& device) { device.spec.memory_bandwidth = device.spec.memory_bandwidth * 2; });
   });
   if (scenario.topology.devices.size() > 1) ask("NVLink", [&](Topology& t) { links(t, {LinkKind::nvlink}); });
   ask("PCIe and the sockets' interconnect", [&](Topology& t) { links(t, {LinkKind::pcie, LinkKind::interconnect}); });

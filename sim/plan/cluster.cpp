@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <set>
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
@@ -12,10 +11,11 @@ namespace shardsim {
 
 Cluster::Cluster(const Topology& topology, const Fold& fold, const ProcessGroups& groups, Plan& plan)
     : topology_(topology), fold_(fold), plan_(plan) {
-  for (const std::vector<LinkId>& members : fold.links) {
-    const Link& link = topology.links[members.front().index()];
-    plan.links.push_back({link.id, static_cast<std::uint32_t>(members.size()), static_cast<std::uint8_t>(link.kind),
-                          link.bandwidth.bytes_per_second, link.effective().bytes_per_second});
+  for (const LinkClass& members : fold.links) {
+    const Link& link = topology.links[members.first.index()];
+    plan.links.push_back({topology.name_of(members.first), static_cast<std::uint32_t>(members.count),
+                          static_cast<std::uint8_t>(link.kind), link.bandwidth.bytes_per_second,
+                          link.effective().bytes_per_second});
   }
   for (const std::vector<HostId>& members : fold.hosts) {
     const Host& host = topology.hosts[members.front().index()];
@@ -23,7 +23,8 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, const ProcessGroups
     for (const Storage& volume : topology.storages) {
       if (volume.host == members.front()) storage += volume.capacity.value();
     }
-    plan.host_classes.push_back({host.id, static_cast<std::uint32_t>(members.size()), host.memory.value(), storage});
+    plan.host_classes.push_back(
+        {topology.name_of(members.front()), static_cast<std::uint32_t>(members.size()), host.memory.value(), storage});
   }
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     const DeviceClassId id(c);
@@ -35,56 +36,79 @@ Cluster::Cluster(const Topology& topology, const Fold& fold, const ProcessGroups
     host_memory_.push_back(of_class([&](DeviceId d) { return topology.host_memory(d); }));
     if (!topology.storages.empty()) add_storage_routes(id);
   }
-  ranks_.resize(fold.devices.size());
-  for (const std::vector<DeviceId>& group : groups.shard.groups) {
-    for (std::size_t rank = 0; rank < group.size(); ++rank) {
-      const std::size_t c = fold.class_of_device[group[rank].index()].index();
-      if (fold.devices[c].front() == group[rank]) ranks_[c] = static_cast<std::int64_t>(rank);
-    }
+  for (const std::vector<DeviceId>& members : fold.devices) {
+    ranks_.push_back(groups.shard.rank_of(members.front()));
   }
   meetings_ = {meetings_of(groups.shard), meetings_of(groups.replicate)};
 }
 
-Cluster::Meetings Cluster::meetings_of(const Communicator& communicator) {
-  Meetings meetings;
-  meetings.ranks = communicator.size();
-  if (meetings.ranks == 1) return meetings;
-  // Classes that share a group, directly or through others, take the number of the first of them.
-  std::vector<std::size_t>& of_class = meetings.of_class;
-  of_class.resize(fold_.devices.size());
+namespace {
+
+/// The first of the device classes that share a group with each, directly or through others.
+std::vector<std::size_t> meeting_classes(const Communicator& communicator, const Fold& fold) {
+  std::vector<std::size_t> of_class(fold.devices.size());
   std::iota(of_class.begin(), of_class.end(), std::size_t{0});
-  for (const std::vector<DeviceId>& group : communicator.groups) {
-    for (const DeviceId member : group) {
-      const std::size_t a = of_class[fold_.class_of_device[group.front().index()].index()];
-      const std::size_t b = of_class[fold_.class_of_device[member.index()].index()];
-      std::replace(of_class.begin(), of_class.end(), std::max(a, b), std::min(a, b));
+  const auto meet = [&](std::size_t device, std::size_t other) {
+    const std::size_t a = of_class[fold.class_of_device[device].index()];
+    const std::size_t b = of_class[fold.class_of_device[other].index()];
+    std::replace(of_class.begin(), of_class.end(), std::max(a, b), std::min(a, b));
+  };
+  const std::size_t gpus = communicator.devices_a_node;
+  std::vector<bool> seen(fold.hosts_of_kind.size(), false);
+  for (std::size_t host = 0; host < fold.kind_of_host.size(); ++host) {
+    if (seen[fold.kind_of_host[host]]) continue;
+    seen[fold.kind_of_host[host]] = true;
+    for (std::size_t place = 0; place < gpus; ++place) {
+      const std::size_t first = communicator.groups == Communicator::Groups::node    ? host * gpus
+                                : communicator.groups == Communicator::Groups::place ? place
+                                                                                     : 0;
+      meet(first, host * gpus + place);
     }
   }
+  return of_class;
+}
+
+}  // namespace
+
+Cluster::Meetings Cluster::meetings_of(const Communicator& communicator) {
+  Meetings meetings;
+  meetings.ranks = communicator.ranks;
+  if (meetings.ranks == 1) return meetings;
+  meetings.of_class = meeting_classes(communicator, fold_);
   meetings.all.resize(fold_.devices.size());
-  for (const std::size_t meeting : of_class) ++meetings.all[meeting].programs;
-  std::vector<std::vector<Ring>> rings(meetings.all.size());
-  for (std::size_t g = 0; g < communicator.groups.size(); ++g) {
-    const DeviceId first = communicator.groups[g].front();
-    std::vector<Ring>& together = rings[of_class[fold_.class_of_device[first.index()].index()]];
-    together.insert(together.end(), communicator.rings[g].begin(), communicator.rings[g].end());
-  }
+  for (const std::size_t meeting : meetings.of_class) ++meetings.all[meeting].programs;
   for (std::size_t m = 0; m < meetings.all.size(); ++m) {
     if (meetings.all[m].programs == 0) continue;
-    meetings.all[m].uses = write_uses(ring_uses(fold_, topology_, rings[m]));
+    meetings.all[m].uses = write_uses(meeting_uses(communicator, meetings.of_class, m));
     meetings.all[m].shape = shape_of(communicator, meetings.all[m].uses);
   }
   return meetings;
 }
 
+std::vector<ClassUse> Cluster::meeting_uses(const Communicator& communicator, const std::vector<std::size_t>& of_class,
+                                            std::size_t meeting) const {
+  const std::size_t gpus = communicator.devices_a_node;
+  const auto is_in = [&](std::size_t device) { return of_class[fold_.class_of_device[device].index()] == meeting; };
+  RingLoads loads;
+  for (std::size_t place = 0; place < communicator.rings.size(); ++place) {
+    if (communicator.groups != Communicator::Groups::place || is_in(place)) loads += communicator.rings[place];
+  }
+  std::vector<bool> takes_part(fold_.hosts_of_kind.size(), true);
+  if (communicator.groups == Communicator::Groups::node) {
+    for (std::size_t host = 0; host < fold_.kind_of_host.size(); ++host) {
+      takes_part[fold_.kind_of_host[host]] = is_in(host * gpus);
+    }
+  }
+  return ring_uses(fold_, loads, takes_part);
+}
+
 // Groups of one communicator run at the same time, so what a ring reaches is its part of each link beside theirs.
 CollectiveShape Cluster::shape_of(const Communicator& communicator, const UseRange& uses) {
   std::vector<double> load(plan_.links.size(), 0);
-  for (const ClassUse& use : ring_uses(fold_, topology_, communicator.all_rings())) load[use.link.index()] = use.share;
+  for (const ClassUse& use : ring_uses(fold_, communicator.all_rings())) load[use.link.index()] = use.share;
   CollectiveShape shape;
-  shape.ranks = communicator.size();
-  std::set<HostId> nodes;
-  for (const DeviceId member : communicator.groups.front()) nodes.insert(topology_.devices[member.index()].host);
-  shape.nodes = static_cast<std::int64_t>(nodes.size());
+  shape.ranks = communicator.ranks;
+  shape.nodes = communicator.nodes;
   shape.bandwidth = std::numeric_limits<double>::infinity();
   // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
   shape.intra = HopKind::nvlink;
@@ -119,7 +143,7 @@ Cluster::Path Cluster::add_route(std::span<const ClassUse> uses, std::span<const
 void Cluster::add_storage_routes(DeviceClassId device_class) {
   const auto volume_of = [&](DeviceId device) {
     for (std::size_t s = 0; s < topology_.storages.size(); ++s) {
-      if (topology_.storages[s].host == topology_.devices[device.index()].host) return StorageId(s);
+      if (topology_.storages[s].host == topology_.host_of(device)) return StorageId(s);
     }
     SHARDSIM_CHECK(false, "where one host has drives, all have");
     return StorageId();
@@ -133,19 +157,19 @@ void Cluster::add_storage_routes(DeviceClassId device_class) {
 
 std::uint32_t Cluster::host_class_of(DeviceClassId device_class) const {
   const DeviceId device = fold_.devices[device_class.index()].front();
-  return static_cast<std::uint32_t>(fold_.class_of_host[topology_.devices[device.index()].host.index()].index());
+  return static_cast<std::uint32_t>(fold_.class_of_host[topology_.host_of(device).index()].index());
 }
 
-std::int64_t Cluster::ranks_on_host(DeviceClassId device_class) const {
-  const DeviceId device = fold_.devices[device_class.index()].front();
-  return static_cast<std::int64_t>(topology_.hosts[topology_.devices[device.index()].host.index()].devices.size());
-}
+std::int64_t Cluster::ranks_on_host() const { return static_cast<std::int64_t>(topology_.devices_a_host()); }
 
 std::int64_t Cluster::ranks_on_socket(DeviceClassId device_class) const {
-  const Device& device = topology_.devices[fold_.devices[device_class.index()].front().index()];
-  const std::vector<DeviceId>& neighbours = topology_.hosts[device.host.index()].devices;
-  return std::count_if(neighbours.begin(), neighbours.end(),
-                       [&](DeviceId other) { return topology_.devices[other.index()].socket == device.socket; });
+  const DeviceId device = fold_.devices[device_class.index()].front();
+  const std::size_t first = topology_.host_of(device).index() * topology_.devices_a_host();
+  std::int64_t ranks = 0;
+  for (std::size_t other = first; other < first + topology_.devices_a_host(); ++other) {
+    if (topology_.devices[other].socket == topology_.devices[device.index()].socket) ++ranks;
+  }
+  return ranks;
 }
 
 TransferId Cluster::add(double bytes, Time latency, double limit, const UseRange& uses, std::size_t participants) {
@@ -191,7 +215,7 @@ TransferId Cluster::rendezvous(std::size_t sequence) {
 TransferId Cluster::peer_copy(DeviceId from, DeviceId to, double bytes) {
   const std::vector<LinkUse> route = topology_.device_to_device(from, to);
   std::vector<ClassUse> uses;
-  for (const LinkUse& use : route) uses.push_back({fold_.class_of_link[use.link.index()], use.share});
+  for (const LinkUse& use : route) uses.push_back({fold_.class_of(use.link), use.share});
   const Path path = add_route(uses, route);
   return add(bytes, path.latency, 0, path.uses, 1);
 }

@@ -34,8 +34,8 @@ class Cluster {
   std::int64_t rank(DeviceClassId device_class) const { return ranks_[device_class.index()]; }
   const Topology& topology() const { return topology_; }
   const Fold& fold() const { return fold_; }
-  /// Ranks that share the host, and so its cores, with the class's representative.
-  std::int64_t ranks_on_host(DeviceClassId device_class) const;
+  /// Ranks that share a host, and so its cores.
+  std::int64_t ranks_on_host() const;
   /// Ranks that share the NUMA node of the class's representative, and so its memory's bandwidth.
   std::int64_t ranks_on_socket(DeviceClassId device_class) const;
   std::uint32_t host_class_of(DeviceClassId device_class) const;
@@ -90,6 +90,8 @@ class Cluster {
     std::vector<Meeting> all;
   };
   Meetings meetings_of(const Communicator& communicator);
+  std::vector<ClassUse> meeting_uses(const Communicator& communicator, const std::vector<std::size_t>& of_class,
+                                     std::size_t meeting) const;
   CollectiveShape shape_of(const Communicator& communicator, const UseRange& uses);
 
   const Topology& topology_;

@@ -25,7 +25,7 @@ void CpuOptimizer::create_states(std::size_t index) {
 // Weights, gradients and states are read, weights and states written; cores update so many parameters a second.
 void CpuOptimizer::work(std::int64_t elements, double bytes) {
   if (elements == 0) return;
-  const Host& host = recorder_.cluster().topology().hosts[recorder_.device().host.index()];
+  const Host& host = recorder_.cluster().topology().hosts.front();  // all are equal
   const double cores = static_cast<double>(host.cores) / static_cast<double>(recorder_.ranks_on_host());
   const double limit =
       std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * bytes / static_cast<double>(elements);

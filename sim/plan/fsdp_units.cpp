@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
 #include <utility>
 
 #include "model/core/units.hpp"
@@ -15,14 +16,18 @@ std::int64_t stored_rows(const Parameter& parameter) {
   return ceil_div(parameter.quantized().data, size_of(DType::bf16));
 }
 
+/// torch.chunk: the last ranks may have fewer, or none.
+std::int64_t local_rows(std::int64_t rows, std::int64_t rank, std::int64_t world) {
+  const std::int64_t chunk = ceil_div(rows, world);
+  const std::int64_t begin = std::min(rows, rank * chunk);
+  return std::min(rows, begin + chunk) - begin;
+}
+
 FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64_t rank, std::int64_t world) {
   const Parameter& parameter = architecture.parameter(id);
   const std::int64_t rows = stored_rows(parameter);
   const std::int64_t row = parameter.quantization ? 1 : parameter.numel / rows;
-  const std::int64_t chunk = ceil_div(rows, world);
-  const std::int64_t begin = std::min(rows, rank * chunk);
-  const std::int64_t end = std::min(rows, begin + chunk);
-  return {id, chunk * row, (end - begin) * row, parameter.trainable};
+  return {id, ceil_div(rows, world) * row, local_rows(rows, rank, world) * row, parameter.trainable};
 }
 
 bool holds_trained(const Architecture& architecture, const Module& module) {
@@ -142,14 +147,20 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
   return units;
 }
 
-std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world) {
-  std::uint64_t role = 0xcbf29ce484222325ULL;
-  for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
-    if (stored_rows(architecture.parameters[i]) % world == 0) continue;
-    const auto local = static_cast<std::uint64_t>(shard(architecture, ParameterId(i), rank, world).local);
-    role = (role ^ local) * 0x100000001b3ULL;
+std::vector<std::uint64_t> fsdp_roles(const Architecture& architecture, std::int64_t world) {
+  std::set<std::int64_t> uneven;  // numbers of rows
+  for (const Parameter& parameter : architecture.parameters) {
+    if (stored_rows(parameter) % world != 0) uneven.insert(stored_rows(parameter));
   }
-  return role;
+  std::vector<std::uint64_t> roles;
+  for (std::int64_t rank = 0; rank < world; ++rank) {
+    std::uint64_t role = 0xcbf29ce484222325ULL;
+    for (const std::int64_t rows : uneven) {
+      role = (role ^ static_cast<std::uint64_t>(local_rows(rows, rank, world))) * 0x100000001b3ULL;
+    }
+    roles.push_back(role);
+  }
+  return roles;
 }
 
 }  // namespace shardsim

@@ -58,7 +58,7 @@ struct FlatUnit {
 /// (peft/utils/other.py, fsdp_auto_wrap_policy).
 std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
 
-/// Sizes of the shards that `rank` owns where dimensions do not divide evenly; equal for ranks that own alike.
-std::uint64_t fsdp_role(const Architecture& architecture, std::int64_t rank, std::int64_t world);
+/// By rank, numbers that are equal for ranks that own shards of equal sizes.
+std::vector<std::uint64_t> fsdp_roles(const Architecture& architecture, std::int64_t world);
 
 }  // namespace shardsim

@@ -37,24 +37,21 @@ GraphOptions graph_options(const Request& request) {
 }
 
 std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& architecture, const Communicator& shard,
-                                    Plan& plan) {
-  const auto world = static_cast<std::size_t>(shard.size());
+                                    std::size_t devices, Plan& plan) {
   std::vector<std::uint64_t> of_rank;
   const bool zero12 = request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2;
-  if (shard.size() > ranks_planned_apart && zero12) {
+  if (shard.ranks > ranks_planned_apart && zero12) {
     // Rank 0 starts with the embedding, the largest tensor that any rank owns a slice of; the others own layers.
-    of_rank.assign(world, 1);
+    of_rank.assign(static_cast<std::size_t>(shard.ranks), 1);
     of_rank.front() = 0;
     plan.assumptions.push_back(
         "ranks own different slices of the model: rank 0 and rank 1 are simulated, rank 1 for all others");
   } else {
-    for (std::int64_t rank = 0; rank < shard.size(); ++rank) {
-      of_rank.push_back(rank_role(request, architecture, rank, shard.size()));
-    }
+    of_rank = rank_roles(request, architecture, shard.ranks);
   }
-  std::vector<std::uint64_t> roles(world * shard.groups.size());
-  for (const std::vector<DeviceId>& group : shard.groups) {
-    for (std::size_t rank = 0; rank < world; ++rank) roles[group[rank].index()] = of_rank[rank];
+  std::vector<std::uint64_t> roles;
+  for (std::size_t device = 0; device < devices; ++device) {
+    roles.push_back(of_rank[static_cast<std::size_t>(shard.rank_of(DeviceId(device)))]);
   }
   // Any number that no other rank has.
   if (loads_on_rank_0(request) || request.save != SaveKind::none) roles.front() = rank_0_role;
@@ -98,7 +95,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
   plan.assumptions.push_back(describe_load(request));
   describe_paged_states(request, paged, plan);
   const ProcessGroups groups = process_groups(topology, shards_within_nodes(request.kind));
-  const std::vector<std::uint64_t> roles = roles_of(request, architecture, groups.shard, plan);
+  const std::vector<std::uint64_t> roles = roles_of(request, architecture, groups.shard, topology.devices.size(), plan);
   const std::array rings{groups.shard.all_rings(), groups.replicate.all_rings()};
   const bool folds = folding == Folding::on && request.kind != StrategyKind::device_map;
   run.fold = folds ? fold_devices(topology, roles, rings, uses_storage(request)) : unfolded(topology);

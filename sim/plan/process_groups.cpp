@@ -1,43 +1,57 @@
 #include "sim/plan/process_groups.hpp"
 
-#include <utility>
+#include <numeric>
 
 namespace shardsim {
 namespace {
 
-Communicator communicator(const Topology& topology, std::vector<std::vector<DeviceId>> groups) {
+Communicator communicator(const Topology& topology, Communicator::Groups groups) {
+  using Groups = Communicator::Groups;
   Communicator result;
-  for (const std::vector<DeviceId>& group : groups) {
-    result.rings.push_back(group.size() > 1 ? topology.rings(group) : std::vector<Ring>{});
+  const std::size_t places = topology.devices_a_host(), nodes = topology.hosts.size();
+  result.devices_a_node = places;
+  const std::size_t ranks = (groups == Groups::node || groups == Groups::world ? places : 1) *
+                            (groups == Groups::place || groups == Groups::world ? nodes : 1);
+  if (ranks == 1) return result;
+  result.groups = groups;
+  result.ranks = static_cast<std::int64_t>(ranks);
+  if (groups != Groups::node) result.nodes = static_cast<std::int64_t>(nodes);
+  std::vector<std::size_t> all(places);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  if (groups == Groups::place) {
+    for (const std::size_t place : all) result.rings.push_back(topology.ring_loads({&place, 1}, true));
+  } else {
+    result.rings.push_back(topology.ring_loads(all, groups == Groups::world));
   }
-  result.groups = std::move(groups);
   return result;
 }
 
 }  // namespace
 
-std::vector<Ring> Communicator::all_rings() const {
-  std::vector<Ring> all;
-  for (const std::vector<Ring>& of_group : rings) all.insert(all.end(), of_group.begin(), of_group.end());
+std::int64_t Communicator::rank_of(DeviceId device) const {
+  switch (groups) {
+    case Groups::alone:
+      return 0;
+    case Groups::node:
+      return static_cast<std::int64_t>(device.index() % devices_a_node);
+    case Groups::place:
+      return static_cast<std::int64_t>(device.index() / devices_a_node);
+    case Groups::world:
+      return static_cast<std::int64_t>(device.index());
+  }
+  return 0;
+}
+
+RingLoads Communicator::all_rings() const {
+  RingLoads all;
+  for (const RingLoads& loads : rings) all += loads;
   return all;
 }
 
 ProcessGroups process_groups(const Topology& topology, bool shard_within_nodes) {
-  std::vector<std::vector<DeviceId>> shard, replicate;
-  if (shard_within_nodes) {
-    replicate.resize(topology.hosts.front().devices.size());
-    for (const Host& host : topology.hosts) {
-      shard.push_back(host.devices);
-      for (std::size_t place = 0; place < host.devices.size(); ++place) replicate[place].push_back(host.devices[place]);
-    }
-  } else {
-    shard.emplace_back();
-    for (std::size_t d = 0; d < topology.devices.size(); ++d) {
-      shard.front().emplace_back(d);
-      replicate.push_back({DeviceId(d)});
-    }
-  }
-  return {communicator(topology, std::move(shard)), communicator(topology, std::move(replicate))};
+  using Groups = Communicator::Groups;
+  if (!shard_within_nodes) return {communicator(topology, Groups::world), {}};
+  return {communicator(topology, Groups::node), communicator(topology, Groups::place)};
 }
 
 }  // namespace shardsim

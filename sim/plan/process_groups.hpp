@@ -8,15 +8,24 @@
 
 namespace shardsim {
 
-/// Disjoint groups of equal size that cover all devices and issue the same collectives at the same time, such as "the
-/// GPUs of each node". The members of a group stand in rank order.
+/// Disjoint groups of equal size that cover all devices and issue the same collectives at the same time.
 struct Communicator {
-  std::vector<std::vector<DeviceId>> groups;
-  std::vector<std::vector<Ring>> rings;  ///< by group; empty where a group has one member
+  enum class Groups : std::uint8_t {
+    alone,  ///< every device by itself
+    node,   ///< the devices of each node
+    place,  ///< the devices in the same place of every node
+    world,  ///< all devices
+  };
+  Groups groups = Groups::alone;
+  std::int64_t ranks = 1;  ///< in each group
+  std::int64_t nodes = 1;  ///< that each group spans
+  std::size_t devices_a_node = 1;
+  std::vector<RingLoads> rings;  ///< of `place`: by place; of `alone`: none
 
-  std::int64_t size() const { return static_cast<std::int64_t>(groups.front().size()); }
-  /// The rings of all groups: what the machine carries when all of them run at once.
-  std::vector<Ring> all_rings() const;
+  /// The device's place in its group.
+  std::int64_t rank_of(DeviceId device) const;
+  /// What the machine carries when the rings of all groups run at once.
+  RingLoads all_rings() const;
 };
 
 /// A mesh of data-parallel ranks. Every rank has one place in each communicator.

@@ -31,7 +31,7 @@ class Recorder {
   bool is_rank_0() const { return program_.devices.front() == 0; }
   /// Ranks that hold the same shard, and reduce its gradients once more.
   std::int64_t replicas() const { return cluster_.size(Group::replicate); }
-  std::int64_t ranks_on_host() const { return cluster_.ranks_on_host(device_class_); }
+  std::int64_t ranks_on_host() const { return cluster_.ranks_on_host(); }
 
   void use_expandable_segments(bool on) { program_.expandable_segments = on; }
   /// The stream of that name, made on first use. Stream 0 is "compute".

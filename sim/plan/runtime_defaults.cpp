@@ -65,7 +65,7 @@ void explain_fsdp(const Request& request, const Topology& topology, std::vector<
     assumptions.push_back(
         topology.hosts.size() > 1
             ? fmt::format("states are sharded over the {} GPUs of a node and replicated over {} nodes",
-                          topology.hosts.front().devices.size(), topology.hosts.size())
+                          topology.devices_a_host(), topology.hosts.size())
             : "one node: there is nothing to replicate over, hybrid sharding is full sharding");
   }
   if (request.grad_accum > 1) {

@@ -54,10 +54,9 @@ class Strategy {
   virtual void optimizer_step() = 0;
 };
 
-/// Number that is equal for ranks whose programs are equal: ranks own different slices under some strategies. `rank` is
-/// the place in a shard group of `world` ranks.
-std::uint64_t rank_role(const Request& request, const Architecture& architecture, std::int64_t rank,
-                        std::int64_t world);
+/// By the place in a shard group of `world` ranks, numbers that are equal for ranks whose programs are equal: ranks own
+/// different slices under some strategies.
+std::vector<std::uint64_t> rank_roles(const Request& request, const Architecture& architecture, std::int64_t world);
 
 /// Ranks that each work on tokens of their own: all, but for the one process of a device map.
 std::int64_t data_parallel_ranks(const Request& request, std::int64_t world);

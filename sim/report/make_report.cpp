@@ -81,12 +81,13 @@ void add_devices(Report& report, const Topology& topology, const Plan& plan, con
     report.fits = report.fits && entry.fits;
     if (!apart) {
       entry.count = static_cast<std::int64_t>(program.devices.size());
-      entry.id = id_range(topology.devices[program.devices.front()].id, topology.devices[program.devices.back()].id);
+      entry.id = id_range(topology.name_of(DeviceId(program.devices.front())),
+                          topology.name_of(DeviceId(program.devices.back())));
       entries.emplace_back(program.devices.front(), std::move(entry));
       continue;
     }
     for (const std::uint32_t device : program.devices) {
-      entry.id = topology.devices[device].id;
+      entry.id = topology.name_of(DeviceId(device));
       entries.emplace_back(device, entry);
     }
   }
@@ -111,12 +112,12 @@ void add_hosts(Report& report, const Topology& topology, const PlannedRun& run, 
     report.fits = report.fits && entry.fits;
     if (!apart) {
       entry.count = static_cast<std::int64_t>(members.size());
-      entry.id = id_range(topology.hosts[members.front().index()].id, topology.hosts[members.back().index()].id);
+      entry.id = id_range(topology.name_of(members.front()), topology.name_of(members.back()));
       entries.emplace_back(members.front().index(), std::move(entry));
       continue;
     }
     for (const HostId member : members) {
-      entry.id = topology.hosts[member.index()].id;
+      entry.id = topology.name_of(member);
       entries.emplace_back(member.index(), entry);
     }
   }
@@ -152,15 +153,14 @@ void add_links(Report& report, const Topology& topology, const PlannedRun& run, 
     entry.bytes = std::llround(outcome.links[l].bytes);
     entry.busy_s = outcome.links[l].busy.seconds();
     entry.utilization = seconds > 0 ? outcome.links[l].bytes / (link.bandwidth * seconds) : 0;
-    const std::vector<LinkId>& members = run.fold.links[l];
     if (!apart) {
       entry.id = link.id;
       entry.count = link.count;
       report.links.push_back(std::move(entry));
       continue;
     }
-    for (const LinkId member : members) {
-      entry.id = topology.links[member.index()].id;
+    for (const LinkId member : run.fold.members(LinkClassId(l))) {
+      entry.id = topology.name_of(member);
       report.links.push_back(entry);
     }
   }

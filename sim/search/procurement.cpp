@@ -237,10 +237,10 @@ std::vector<WhatIf> what_ifs(const Offer& offer, Evaluator& evaluator) {
     add(change,
         evaluator.evaluate(offer.options,
                            [&](Topology& topology) {
-                             for (Link& link : topology.links) {
+                             topology.links.alter([&](Link& link) {
                                if (std::find(kinds.begin(), kinds.end(), link.kind) != kinds.end())
                                  link.bandwidth = link.bandwidth * 2;
-                             }
+                             });
                            }),
         offer.nodes);
   };

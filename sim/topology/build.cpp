@@ -36,10 +36,18 @@ struct NodeBuilder {
 
   std::size_t network() const { return machine.parts.size(); }
 
-  void add_link(std::size_t from, std::size_t to, const std::string& id, LinkKind kind, Bandwidth bandwidth,
-                double efficiency, Time latency) {
-    node.links.push_back({id, kind, bandwidth, efficiency, latency});
+  LinkEnd end(std::size_t part) const {
+    if (part == network()) return {"network", {}};
+    const std::vector<std::size_t> all = machine.of_kind(PartKind::gpu);
+    const auto gpu = std::find(all.begin(), all.end(), part);
+    if (gpu == all.end()) return {machine.parts[part].id, {}};
+    return {machine.parts[part].id, static_cast<std::size_t>(gpu - all.begin())};
+  }
+
+  void add_link(std::size_t from, std::size_t to, LinkKind kind, Bandwidth bandwidth, double efficiency, Time latency) {
+    node.links.push_back({kind, bandwidth, efficiency, latency});
     node.ends.emplace_back(from, to);
+    node.names.push_back({end(from), end(to)});
   }
 
   void read_gpus(const std::optional<GpuSpec>& instead) {
@@ -57,8 +65,8 @@ struct NodeBuilder {
     const Part& part = machine.parts[i];
     cpu = once(cpus, part.device, [&] { return catalog.cpu(part.device, part.where); });
     node.memory[i] = LinkId(node.links.size());
-    add_link(i, i, "dram" + std::to_string(ordinal), LinkKind::memory, part.memory_bandwidth, cpu.memory_efficiency,
-             dram_latency);
+    add_link(i, i, LinkKind::memory, part.memory_bandwidth, cpu.memory_efficiency, dram_latency);
+    node.names.back() = {{"dram" + std::to_string(ordinal), {}}};
     cores += part.cores > 0 ? part.cores : cpu.cores;
     memory += part.memory;
   }
@@ -71,8 +79,8 @@ struct NodeBuilder {
     const Bandwidth bandwidth = fabric.port ? *fabric.port : spec.bandwidth * part.count;
     port.bandwidth = Bandwidth{port.bandwidth.bytes_per_second + bandwidth.bytes_per_second};
     port.efficiency = spec.efficiency;
-    add_link(i, network(), part.id + ">network", LinkKind::nic, bandwidth, spec.efficiency, half);
-    add_link(network(), i, "network>" + part.id, LinkKind::nic, bandwidth, spec.efficiency, half);
+    add_link(i, network(), LinkKind::nic, bandwidth, spec.efficiency, half);
+    add_link(network(), i, LinkKind::nic, bandwidth, spec.efficiency, half);
   }
 
   /// The drive's own rates stand for the whole way up to its port.
@@ -80,8 +88,8 @@ struct NodeBuilder {
     constexpr Time drive_latency(80'000'000);  // 80 us: assumed, the usual order of a flash read
     const Part& part = machine.parts[i];
     const DriveSpec& spec = once(drives, part.device, [&] { return catalog.drive(part.device, part.where); });
-    add_link(i, at, part.id + ">" + machine.parts[at].id, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
-    add_link(at, i, machine.parts[at].id + ">" + part.id, LinkKind::nvme, spec.write * part.count, 1, drive_latency);
+    add_link(i, at, LinkKind::nvme, spec.read * part.count, 1, drive_latency);
+    add_link(at, i, LinkKind::nvme, spec.write * part.count, 1, drive_latency);
     storage += spec.capacity * part.count;
     has_drives = true;
   }
@@ -95,8 +103,7 @@ struct NodeBuilder {
         continue;
       }
       for (const auto& [from, to] : {std::pair(wire.a, wire.b), std::pair(wire.b, wire.a)}) {
-        add_link(from, to, machine.parts[from].id + ">" + machine.parts[to].id, wire.type.kind, wire.type.bandwidth,
-                 wire.type.efficiency, wire.type.latency);
+        add_link(from, to, wire.type.kind, wire.type.bandwidth, wire.type.efficiency, wire.type.latency);
       }
     }
     int numas = 0;
@@ -149,15 +156,14 @@ void put_ethernet(Machine& machine, const std::string& text, const LinkCatalog& 
 }
 
 /// Each leaf's links to the spine and back: what its nodes' NICs carry together, less the oversubscription.
-void add_leaves(Topology& topology, const Fabric& fabric, const Link& port, std::size_t nodes,
-                std::vector<std::string>& assumptions) {
+std::vector<Link> leaf_links(const Fabric& fabric, const Link& port, std::size_t nodes,
+                             std::vector<std::string>& assumptions) {
+  std::vector<Link> links;
   constexpr Time hop(300'000);  // 0.3 us: assumed, the usual order of a switch
   for (std::size_t leaf = 0; leaf * fabric.nodes_a_leaf < nodes; ++leaf) {
     const std::size_t below = std::min(fabric.nodes_a_leaf, nodes - leaf * fabric.nodes_a_leaf);
     const double up = port.bandwidth.bytes_per_second * static_cast<double>(below) / fabric.oversubscription;
-    const std::string name = "leaf" + std::to_string(leaf);
-    topology.links.push_back({name + ">spine", LinkKind::network, Bandwidth{up}, port.efficiency, hop});
-    topology.links.push_back({"spine>" + name, LinkKind::network, Bandwidth{up}, port.efficiency, hop});
+    links.insert(links.end(), 2, Link{LinkKind::network, Bandwidth{up}, port.efficiency, hop});
   }
   const std::string below = fabric.nodes_a_leaf == 1
                                 ? "each node has a leaf switch of its own"
@@ -165,6 +171,7 @@ void add_leaves(Topology& topology, const Fabric& fabric, const Link& port, std:
   assumptions.push_back(below +
                         " (fat-tree:OVERSUBSCRIPTION:NODES says otherwise); traffic between leaves shares their "
                         "links to the spine");
+  return links;
 }
 
 /// All that a GPU's kernels take their time from.
@@ -178,60 +185,16 @@ GpuSpec slowed(GpuSpec spec, double speed) {
 
 void slow_gpus(Topology& topology, const std::string& text, std::vector<std::string>& assumptions) {
   for (const SlowGpu& slow : parse_slow_gpus(text, topology.devices.size())) {
-    Device& device = topology.devices[slow.device];
+    Device& device = topology.devices.set_apart(slow.device);
     device.speed = slow.speed;
     device.spec = slowed(device.spec, slow.speed);
     std::string speed = std::to_string(slow.speed);
     speed.erase(speed.find_last_not_of('0') + 1);
     if (speed.ends_with('.')) speed.pop_back();
-    assumptions.push_back("every kernel of " + device.id + " takes 1 / " + speed +
+    assumptions.push_back("every kernel of " + topology.name_of(DeviceId(slow.device)) + " takes 1 / " + speed +
                           " of its time (--slow-gpu); what the host and links do keeps its speed");
   }
 }
-
-/// "gpu0>sw0" of one node, as all nodes together name it: GPUs are counted through, other parts belong to a host.
-class LinkNames {
- public:
-  LinkNames(const NodeLinks& node, const std::map<std::string, std::size_t>& gpu_ordinal) {
-    for (const Link& link : node.links) {
-      Name name;
-      const auto arrow = link.id.find('>');
-      name.ends.push_back(end(link.id.substr(0, arrow), gpu_ordinal));
-      if (arrow != std::string::npos) name.ends.push_back(end(link.id.substr(arrow + 1), gpu_ordinal));
-      names_.push_back(std::move(name));
-    }
-  }
-
-  std::string name(std::size_t link, std::size_t node, std::size_t nodes, std::size_t gpus) const {
-    std::string text;
-    for (const End& end : names_[link].ends) {
-      if (!text.empty()) text += '>';
-      if (end.gpu) {
-        text += "gpu" + std::to_string(node * gpus + *end.gpu);
-      } else {
-        if (nodes > 1 && end.part != "network") text += "host" + std::to_string(node) + ":";
-        text += end.part;
-      }
-    }
-    return text;
-  }
-
- private:
-  struct End {
-    std::string part;
-    std::optional<std::size_t> gpu;
-  };
-  struct Name {
-    std::vector<End> ends;
-  };
-
-  static End end(const std::string& part, const std::map<std::string, std::size_t>& gpu_ordinal) {
-    const auto gpu = gpu_ordinal.find(part);
-    return gpu == gpu_ordinal.end() ? End{part, {}} : End{part, gpu->second};
-  }
-
-  std::vector<Name> names_;
-};
 
 }  // namespace
 
@@ -263,39 +226,22 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
   topology.price_per_hour_usd = machine.price_per_hour_usd * static_cast<double>(nodes);
   topology.price_source = machine.price_source;
   topology.host_power_watts = machine.host_power_watts * static_cast<double>(nodes);
-  const std::size_t gpus = builder.gpus.size();
-  std::map<std::string, std::size_t> gpu_ordinal;
-  for (std::size_t i : builder.machine.of_kind(PartKind::gpu)) {
-    gpu_ordinal.emplace(builder.machine.parts[i].id, gpu_ordinal.size());
+  std::vector<Device> devices;
+  for (std::size_t g = 0; g < builder.gpus.size(); ++g) {
+    builder.gpus[g].default_systems.clear();  // of use to load_topology() only
+    devices.push_back({builder.gpus[g], static_cast<int>(topology.graph->gpus[g].numa)});
   }
-  const LinkNames names(builder.node, gpu_ordinal);
-  for (GpuSpec& spec : builder.gpus) spec.default_systems.clear();  // of use to load_topology() only
-  topology.devices.reserve(nodes * gpus);
-  topology.links.reserve(nodes * builder.node.links.size());
-  for (std::size_t n = 0; n < nodes; ++n) {
-    Host host;
-    host.id = "host" + std::to_string(n);
-    host.cpu = builder.cpu;
-    host.cores = builder.cores;
-    host.sockets = std::max(1, (builder.cores + builder.cpu.cores - 1) / builder.cpu.cores);
-    host.memory = builder.memory;
-    for (std::size_t g = 0; g < gpus; ++g) {
-      const DeviceId id(topology.devices.size());
-      host.devices.push_back(id);
-      topology.devices.push_back({"gpu" + std::to_string(id.index()), builder.gpus[g], HostId(n),
-                                  static_cast<int>(topology.graph->gpus[g].numa)});
-    }
-    topology.hosts.push_back(std::move(host));
-    if (builder.has_drives && builder.storage.value() > 0) {
+  topology.devices = {std::move(devices), nodes};
+  const int sockets = std::max(1, (builder.cores + builder.cpu.cores - 1) / builder.cpu.cores);
+  topology.hosts = {{Host{builder.cpu, sockets, builder.cores, builder.memory}}, nodes};
+  if (builder.has_drives && builder.storage.value() > 0) {
+    for (std::size_t n = 0; n < nodes; ++n) {
       topology.storages.push_back({"nvme" + std::to_string(n), HostId(n), builder.storage});
     }
-    for (std::size_t i = 0; i < builder.node.links.size(); ++i) {
-      const Link& link = builder.node.links[i];
-      topology.links.push_back(
-          {names.name(i, n, nodes, gpus), link.kind, link.bandwidth, link.efficiency, link.latency});
-    }
   }
-  if (has_leaves) add_leaves(topology, builder.fabric, builder.port, nodes, assumptions);
+  std::vector<Link> leaves;
+  if (has_leaves) leaves = leaf_links(builder.fabric, builder.port, nodes, assumptions);
+  topology.links = {std::move(builder.node.links), nodes, std::move(leaves)};
   slow_gpus(topology, options.slow_gpus, assumptions);
   topology.assumptions = std::move(assumptions);
   return topology;

@@ -15,20 +15,6 @@ namespace {
 /// Loads that differ by rounding alone are equal.
 std::uint64_t rounded(double load) { return static_cast<std::uint64_t>(std::llround(load * 1e6)); }
 
-/// What one unit from every rank to its next neighbour puts on each link.
-std::vector<double> ring_loads(const Topology& topology, std::span<const Ring> rings) {
-  std::vector<double> loads(topology.links.size(), 0);
-  std::vector<LinkUse> route;
-  for (const Ring& ring : rings) {
-    for (std::size_t i = 0; i < ring.order.size() && ring.order.size() > 1; ++i) {
-      route.clear();
-      topology.graph->append_route(ring.order[i], ring.order[(i + 1) % ring.order.size()], route);
-      for (const LinkUse& use : route) loads[use.link.index()] += use.share * ring.weight;
-    }
-  }
-  return loads;
-}
-
 /// Numbers keys in the order in which they first appear.
 template <class Key>
 class Numbering {
@@ -42,13 +28,12 @@ class Numbering {
   std::map<Key, std::uint32_t> numbers_;
 };
 
-/// Equal numbers for links that each of the communicators loads equally.
-std::vector<std::uint64_t> load_numbers(const Topology& topology, std::span<const std::vector<Ring>> communicators) {
-  std::vector<std::uint64_t> result(topology.links.size(), 0);
-  for (const std::vector<Ring>& rings : communicators) {
-    const std::vector<double> loads = ring_loads(topology, rings);
+/// Equal numbers for links of a node that each of the communicators loads equally.
+std::vector<std::uint64_t> load_numbers(std::size_t links, std::span<const RingLoads> communicators) {
+  std::vector<std::uint64_t> result(links, 0);
+  for (const RingLoads& loads : communicators) {
     Numbering<std::pair<std::uint64_t, std::uint64_t>> numbers;
-    for (std::size_t i = 0; i < loads.size(); ++i) result[i] = numbers({result[i], rounded(loads[i])});
+    for (std::size_t i = 0; i < loads.node.size(); ++i) result[i] = numbers({result[i], rounded(loads.node[i])});
   }
   return result;
 }
@@ -60,11 +45,11 @@ struct Crossing {
   std::uint64_t use = 0;
 };
 
-/// Refinement over one representative of each kind of node: nodes with equal roles and ring loads are equal, and what
-/// joins them, the network, is the same for all.
+/// Refinement over one representative of each kind of node: nodes with equal roles and speeds are equal, and what joins
+/// them, the network and the rings, is the same for all.
 class Refinement {
  public:
-  /// `load[l]`: equal numbers mean that rings load the links equally.
+  /// `load`, by link of a node: equal numbers mean that rings load the links equally.
   Refinement(const Topology& topology, std::span<const std::uint64_t> role, std::span<const std::uint64_t> load,
              bool uses_storage)
       : topology_(topology),
@@ -75,29 +60,27 @@ class Refinement {
     Numbering<std::vector<std::uint64_t>> kinds;
     for (std::size_t node = 0; node < topology.hosts.size(); ++node) {
       std::vector<std::uint64_t> signature(role.begin() + node * gpus_, role.begin() + (node + 1) * gpus_);
-      for (std::size_t i = 0; i < links_; ++i) signature.push_back(load[node * links_ + i]);
       for (std::size_t g = 0; g < gpus_; ++g) signature.push_back(speed_of(node, g));
       const std::size_t before = kinds.size();
       kind_of_node_.push_back(kinds(signature));
-      if (kinds.size() > before) add_representative(node, signature);
+      if (kinds.size() > before) add_representative(node, signature, load);
     }
     refine();
     for (std::size_t i = topology.hosts.size() * links_; i < topology.links.size(); ++i) {
       const Link& link = topology.links[i];
       leaf_colors_.push_back(
-          leaf_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency, load[i], 0, 0}));
+          leaf_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency, 0, 0, 0}));
     }
   }
 
-  std::uint32_t device_color(std::size_t device) const {
-    return device_colors_[kind_of_node_[device / gpus_] * gpus_ + device % gpus_];
+  const std::vector<std::uint32_t>& kinds_of_nodes() const { return kind_of_node_; }
+  std::span<const std::uint32_t> device_colors(std::size_t kind) const {
+    return std::span(device_colors_).subspan(kind * gpus_, gpus_);
   }
-  const std::vector<std::uint32_t>& kinds_of_hosts() const { return kind_of_node_; }
-  std::uint32_t link_color(std::size_t link) const {
-    const std::size_t of_nodes = topology_.hosts.size() * links_;
-    if (link >= of_nodes) return static_cast<std::uint32_t>(link_colors_.size()) + leaf_colors_[link - of_nodes];
-    return link_colors_[kind_of_node_[link / links_] * links_ + link % links_];
+  std::span<const std::uint32_t> link_colors(std::size_t kind) const {
+    return std::span(link_colors_).subspan(kind * links_, links_);
   }
+  const std::vector<std::uint32_t>& leaf_colors() const { return leaf_colors_; }
 
  private:
   using LinkTraits = std::tuple<LinkKind, double, double, Time, std::uint64_t, std::uint64_t, std::uint64_t>;
@@ -106,7 +89,8 @@ class Refinement {
     return rounded(topology_.devices[node * gpus_ + gpu].speed);
   }
 
-  void add_representative(std::size_t node, const std::vector<std::uint64_t>& signature) {
+  void add_representative(std::size_t node, const std::vector<std::uint64_t>& signature,
+                          std::span<const std::uint64_t> load) {
     const auto first_device = static_cast<std::uint32_t>(device_colors_.size());
     const auto first_link = static_cast<std::uint32_t>(link_colors_.size());
     for (std::size_t g = 0; g < gpus_; ++g) {
@@ -133,9 +117,8 @@ class Refinement {
         }
         return std::uint64_t{0};
       };
-      link_colors_.push_back(
-          link_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency, signature[gpus_ + i],
-                        share(graph_.storage_read), share(graph_.storage_write)}));
+      link_colors_.push_back(link_traits_({link.kind, link.bandwidth.bytes_per_second, link.efficiency, link.latency,
+                                           load[i], share(graph_.storage_read), share(graph_.storage_write)}));
     }
   }
 
@@ -193,93 +176,169 @@ class Refinement {
   std::vector<std::uint32_t> device_colors_, link_colors_;
 };
 
-/// Classes numbered by their first members.
-template <class ClassId, class MemberId>
-void gather(std::size_t members, auto color_of, std::vector<ClassId>& class_of,
-            std::vector<std::vector<MemberId>>& classes) {
-  Numbering<std::decay_t<decltype(color_of(std::size_t{0}))>> numbers;
-  for (std::size_t i = 0; i < members; ++i) {
-    const std::size_t id = numbers(color_of(i));
-    if (id == classes.size()) classes.emplace_back();
-    classes[id].push_back(MemberId(i));
-    class_of.push_back(ClassId(id));
+/// Numbers for the colours of links, in the order of the classes' first members.
+class LinkClasses {
+ public:
+  explicit LinkClasses(Fold& fold) : fold_(fold) {}
+  LinkClassId operator()(LinkId link, std::uint64_t color, std::size_t count) {
+    const std::size_t index = numbers_(color);
+    if (index == fold_.links.size()) fold_.links.push_back({link, 0});
+    fold_.links[index].count += count;
+    return LinkClassId(index);
+  }
+
+ private:
+  Fold& fold_;
+  Numbering<std::uint64_t> numbers_;
+};
+
+void count_kinds(Fold& fold, std::vector<std::size_t>& first) {
+  for (std::size_t host = 0; host < fold.kind_of_host.size(); ++host) {
+    if (fold.kind_of_host[host] == fold.hosts_of_kind.size()) {
+      fold.hosts_of_kind.push_back(0);
+      first.push_back(host);
+    }
+    ++fold.hosts_of_kind[fold.kind_of_host[host]];
   }
 }
 
 std::vector<ClassUse> compact(const std::vector<double>& totals, const Fold& fold) {
   std::vector<ClassUse> uses;
   for (std::size_t i = 0; i < totals.size(); ++i) {
-    if (totals[i] > 0) uses.push_back({LinkClassId(i), totals[i] / static_cast<double>(fold.links[i].size())});
+    if (totals[i] > 0) uses.push_back({LinkClassId(i), totals[i] / static_cast<double>(fold.links[i].count)});
   }
   return uses;
 }
 
+/// The classes of one kind of host: of its devices, and of itself.
+struct KindClasses {
+  std::vector<DeviceClassId> devices;
+  HostClassId host;
+};
+
+/// Kinds are numbered by their first hosts, so that classes are numbered by their first members.
+Fold classes_of(const Refinement& refinement) {
+  Fold fold;
+  fold.kind_of_host = refinement.kinds_of_nodes();
+  std::vector<std::size_t> first;
+  count_kinds(fold, first);
+  std::vector<KindClasses> kinds;
+  Numbering<std::uint32_t> device_classes;
+  Numbering<std::vector<std::uint32_t>> host_classes;
+  LinkClasses link_classes(fold);
+  std::size_t links = 0;
+  for (std::size_t kind = 0; kind < first.size(); ++kind) {
+    const std::span<const std::uint32_t> colors = refinement.device_colors(kind);
+    KindClasses& classes = kinds.emplace_back();
+    for (const std::uint32_t color : colors) classes.devices.emplace_back(device_classes(color));
+    std::vector<std::uint32_t> company(colors.begin(), colors.end());
+    std::sort(company.begin(), company.end());
+    classes.host = HostClassId(host_classes(company));
+    std::vector<LinkClassId>& of_links = fold.links_of_kind.emplace_back();
+    links = refinement.link_colors(kind).size();
+    for (std::size_t i = 0; i < links; ++i) {
+      const LinkId id(first[kind] * links + i);
+      of_links.push_back(link_classes(id, refinement.link_colors(kind)[i], fold.hosts_of_kind[kind]));
+    }
+  }
+  fold.devices.resize(device_classes.size());
+  fold.hosts.resize(host_classes.size());
+  for (std::size_t host = 0; host < fold.kind_of_host.size(); ++host) {
+    const KindClasses& classes = kinds[fold.kind_of_host[host]];
+    for (const DeviceClassId id : classes.devices) {
+      fold.devices[id.index()].emplace_back(fold.class_of_device.size());
+      fold.class_of_device.push_back(id);
+    }
+    fold.hosts[classes.host.index()].emplace_back(host);
+    fold.class_of_host.push_back(classes.host);
+  }
+  // No colour of a node's link, which are 32 bits, is a leaf's.
+  constexpr std::uint64_t leaf = std::uint64_t{1} << 32;
+  for (const std::uint32_t color : refinement.leaf_colors()) {
+    const LinkId id(fold.kind_of_host.size() * links + fold.leaf_links.size());
+    fold.leaf_links.push_back(link_classes(id, leaf + color, 1));
+  }
+  return fold;
+}
+
 }  // namespace
 
-Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role,
-                  std::span<const std::vector<Ring>> communicators, bool uses_storage) {
+LinkClassId Fold::class_of(LinkId link) const {
+  const std::size_t of_node = links_of_kind.front().size(), node = link.index() / of_node;
+  if (node >= kind_of_host.size()) return leaf_links[link.index() - kind_of_host.size() * of_node];
+  return links_of_kind[kind_of_host[node]][link.index() % of_node];
+}
+
+std::vector<LinkId> Fold::members(LinkClassId link_class) const {
+  std::vector<LinkId> found;
+  const std::size_t all = kind_of_host.size() * links_of_kind.front().size() + leaf_links.size();
+  for (std::size_t link = links[link_class.index()].first.index(); link < all; ++link) {
+    if (class_of(LinkId(link)) == link_class) found.emplace_back(link);
+  }
+  return found;
+}
+
+Fold fold_devices(const Topology& topology, std::span<const std::uint64_t> role, std::span<const RingLoads> loads,
+                  bool uses_storage) {
   SHARDSIM_CHECK(role.size() == topology.devices.size(), "every device has a role");
-  const Refinement refinement(topology, role, load_numbers(topology, communicators), uses_storage);
-  Fold fold;
-  gather(
-      topology.devices.size(), [&](std::size_t i) { return refinement.device_color(i); }, fold.class_of_device,
-      fold.devices);
-  gather(
-      topology.links.size(), [&](std::size_t i) { return refinement.link_color(i); }, fold.class_of_link, fold.links);
-  std::map<std::uint32_t, std::vector<std::uint32_t>> company;  // by kind of host
-  const auto host_color = [&](std::size_t i) -> const std::vector<std::uint32_t>& {
-    std::vector<std::uint32_t>& colors = company[refinement.kinds_of_hosts()[i]];
-    if (colors.empty()) {
-      for (DeviceId device : topology.hosts[i].devices) colors.push_back(refinement.device_color(device.index()));
-      std::sort(colors.begin(), colors.end());
-    }
-    return colors;
-  };
-  gather(topology.hosts.size(), host_color, fold.class_of_host, fold.hosts);
-  fold.kind_of_host = refinement.kinds_of_hosts();
-  return fold;
+  return classes_of(Refinement(topology, role, load_numbers(topology.graph->links, loads), uses_storage));
 }
 
 Fold unfolded(const Topology& topology) {
   Fold fold;
-  const auto itself = [](std::size_t i) { return i; };
-  gather(topology.devices.size(), itself, fold.class_of_device, fold.devices);
-  gather(topology.links.size(), itself, fold.class_of_link, fold.links);
-  gather(topology.hosts.size(), itself, fold.class_of_host, fold.hosts);
-  for (std::size_t host = 0; host < topology.hosts.size(); ++host)
+  for (std::size_t device = 0; device < topology.devices.size(); ++device) {
+    fold.class_of_device.emplace_back(device);
+    fold.devices.push_back({DeviceId(device)});
+  }
+  for (std::size_t link = 0; link < topology.links.size(); ++link) fold.links.push_back({LinkId(link), 1});
+  const std::size_t links = topology.graph->links;
+  for (std::size_t host = 0; host < topology.hosts.size(); ++host) {
+    fold.class_of_host.emplace_back(host);
+    fold.hosts.push_back({HostId(host)});
     fold.kind_of_host.push_back(static_cast<std::uint32_t>(host));
+    fold.hosts_of_kind.push_back(1);
+    std::vector<LinkClassId>& own = fold.links_of_kind.emplace_back();
+    for (std::size_t i = 0; i < links; ++i) own.emplace_back(host * links + i);
+  }
+  for (std::size_t link = topology.hosts.size() * links; link < topology.links.size(); ++link) {
+    fold.leaf_links.emplace_back(link);
+  }
   return fold;
 }
 
 std::vector<ClassUse> class_uses(const Fold& fold, DeviceClassId device_class,
                                  const std::function<std::vector<LinkUse>(DeviceId)>& route) {
   std::vector<double> totals(fold.links.size(), 0);
+  std::vector<bool> seen(fold.hosts_of_kind.size(), false);
   const std::size_t gpus = fold.class_of_device.size() / fold.kind_of_host.size();
-  std::vector<double> alike;  // hosts by kind
-  std::vector<std::size_t> first;
   for (std::size_t host = 0; host < fold.kind_of_host.size(); ++host) {
     const std::size_t kind = fold.kind_of_host[host];
-    if (kind >= alike.size()) {
-      alike.resize(kind + 1, 0);
-      first.resize(kind + 1, host);
-    }
-    alike[kind] += 1;
-  }
-  for (DeviceId member : fold.devices[device_class.index()]) {
-    const std::size_t host = member.index() / gpus, kind = fold.kind_of_host[host];
-    if (host != first[kind]) continue;
-    for (const LinkUse& use : route(member)) {
-      totals[fold.class_of_link[use.link.index()].index()] += use.share * alike[kind];
+    if (seen[kind]) continue;
+    seen[kind] = true;
+    for (std::size_t device = host * gpus; device < (host + 1) * gpus; ++device) {
+      if (fold.class_of_device[device] != device_class) continue;
+      for (const LinkUse& use : route(DeviceId(device))) {
+        totals[fold.class_of(use.link).index()] += use.share * static_cast<double>(fold.hosts_of_kind[kind]);
+      }
     }
   }
   return compact(totals, fold);
 }
 
-std::vector<ClassUse> ring_uses(const Fold& fold, const Topology& topology, std::span<const Ring> rings) {
-  const std::vector<double> loads = ring_loads(topology, rings);
+std::vector<ClassUse> ring_uses(const Fold& fold, const RingLoads& loads, const std::vector<bool>& takes_part) {
   std::vector<double> totals(fold.links.size(), 0);
-  for (std::size_t i = 0; i < loads.size(); ++i) totals[fold.class_of_link[i].index()] += loads[i];
+  for (std::size_t kind = 0; kind < takes_part.size(); ++kind) {
+    if (!takes_part[kind]) continue;
+    for (std::size_t i = 0; i < loads.node.size(); ++i) {
+      totals[fold.links_of_kind[kind][i].index()] += loads.node[i] * static_cast<double>(fold.hosts_of_kind[kind]);
+    }
+  }
+  for (const LinkClassId link : fold.leaf_links) totals[link.index()] += loads.leaf;
   return compact(totals, fold);
+}
+
+std::vector<ClassUse> ring_uses(const Fold& fold, const RingLoads& loads) {
+  return ring_uses(fold, loads, std::vector<bool>(fold.hosts_of_kind.size(), true));
 }
 
 }  // namespace shardsim

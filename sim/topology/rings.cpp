@@ -155,6 +155,38 @@ std::vector<Ring> Topology::rings(std::span<const DeviceId> group) const {
   return Layout(*graph, group).rings();
 }
 
+RingLoads& RingLoads::operator+=(const RingLoads& other) {
+  node.resize(std::max(node.size(), other.node.size()));
+  for (std::size_t i = 0; i < other.node.size(); ++i) node[i] += other.node[i];
+  leaf += other.leaf;
+  return *this;
+}
+
+// Each node's rings enter it and leave it alike, so two nodes that ring show what any number of them does.
+RingLoads Topology::ring_loads(std::span<const std::size_t> places, bool across_nodes) const {
+  const std::size_t nodes = across_nodes ? std::min<std::size_t>(hosts.size(), 2) : 1;
+  const std::size_t leaves =
+      graph->nodes_a_leaf == 0 ? 1 : (hosts.size() + graph->nodes_a_leaf - 1) / graph->nodes_a_leaf;
+  std::vector<DeviceId> group;
+  for (std::size_t node = 0; node < nodes; ++node) {
+    for (const std::size_t place : places) group.emplace_back(node * graph->gpus.size() + place);
+  }
+  RingLoads loads{std::vector<double>(graph->links, 0), 0};
+  if (group.size() < 2) return loads;
+  std::vector<LinkUse> route;
+  for (const Ring& ring : rings(group)) {
+    for (std::size_t i = 0; i < ring.order.size(); ++i) {
+      route.clear();
+      graph->append_route(ring.order[i], ring.order[(i + 1) % ring.order.size()], route);
+      for (const LinkUse& use : route) {
+        if (use.link.index() < graph->links) loads.node[use.link.index()] += use.share * ring.weight;
+      }
+    }
+    if (across_nodes && leaves > 1) loads.leaf += ring.weight;
+  }
+  return loads;
+}
+
 bool Topology::is_switched(std::span<const DeviceId> group) const {
   Order gpus;
   for (DeviceId device : group) {

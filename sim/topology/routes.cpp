@@ -147,6 +147,7 @@ struct NodeRouter {
     for (std::size_t gpu : gpus) gpu_trees.push_back(router.host_tree(gpu));
     for (std::size_t numa : numas) numa_trees.push_back(router.host_tree(numa));
     graph.links = node.links.size();
+    graph.link_names = node.names;
     graph.gpus.resize(gpus.size());
   }
 
@@ -308,6 +309,27 @@ void Topology::Graph::append_route(DeviceId from, DeviceId to, std::vector<LinkU
     out.push_back({LinkId(first_leaf_link + 2 * (b / nodes_a_leaf) + 1), 1});
   }
   append(gpus[local(to)].from_network, b, out);
+}
+
+std::string Topology::name_of(LinkId link) const {
+  const std::size_t of_nodes = hosts.size() * graph->links;
+  if (link.index() >= of_nodes) {
+    const std::size_t index = link.index() - of_nodes;
+    const std::string leaf = "leaf" + std::to_string(index / 2);
+    return index % 2 == 0 ? leaf + ">spine" : "spine>" + leaf;
+  }
+  const std::size_t node = link.index() / graph->links;
+  std::string text;
+  for (const LinkEnd& end : graph->link_names[link.index() % graph->links]) {
+    if (!text.empty()) text += '>';
+    if (end.gpu) {
+      text += name_of(DeviceId(node * devices_a_host() + *end.gpu));
+    } else {
+      if (hosts.size() > 1 && end.part != "network") text += name_of(HostId(node)) + ":";
+      text += end.part;
+    }
+  }
+  return text;
 }
 
 std::vector<LinkUse> Topology::host_to_device(DeviceId device) const {

@@ -10,11 +10,18 @@
 
 namespace shardsim {
 
+/// A part as the links of all nodes name it: GPUs are counted through, other parts belong to a host.
+struct LinkEnd {
+  std::string part;
+  std::optional<std::size_t> gpu;
+};
+
 /// The directed links of one node. Ends are indices into Machine::parts; `network` is one past the last.
 struct NodeLinks {
   std::vector<Link> links;
   std::vector<std::pair<std::size_t, std::size_t>> ends;
   std::vector<LinkId> memory;  ///< by part: the DRAM of a NUMA node (its ends are that node twice)
+  std::vector<std::vector<LinkEnd>> names;
 };
 
 struct Topology::Graph {
@@ -28,6 +35,7 @@ struct Topology::Graph {
     std::vector<std::size_t> place;                 ///< parts between its NUMA node and it: the bus order
   };
   std::size_t links = 0;                             ///< of one node
+  std::vector<std::vector<LinkEnd>> link_names;      ///< of one node: "gpu0>sw0" has two ends, "dram0" one
   std::vector<Gpu> gpus;                             ///< of one node
   std::vector<std::vector<LinkUse>> peers;           ///< [from * gpus + to]
   std::vector<bool> switched;                        ///< likewise: joined through an NVSwitch

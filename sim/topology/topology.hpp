@@ -13,6 +13,7 @@
 #include "model/core/id.hpp"
 #include "model/core/units.hpp"
 #include "sim/topology/device.hpp"
+#include "sim/topology/repeated.hpp"
 
 namespace shardsim {
 
@@ -26,7 +27,6 @@ std::string_view name_of(LinkKind kind);
 
 /// One direction of a wire, or a shared medium (DRAM: reads and writes share it).
 struct Link {
-  std::string id;  ///< "gpu0>sw0", "dram0"
   LinkKind kind = LinkKind::pcie;
   Bandwidth bandwidth;    ///< as the datasheet says, per direction
   double efficiency = 1;  ///< fraction of it that payload reaches (measured; see topologies/*.yaml)
@@ -35,21 +35,17 @@ struct Link {
 };
 
 struct Device {
-  std::string id;  ///< "gpu0", over all nodes
   GpuSpec spec;
-  HostId host;
   int socket = 0;    ///< NUMA node index on its host
   double speed = 1;  ///< --slow-gpu: its kernels take 1 / speed as long; `spec` is slowed already
 };
 
 /// One node's processor side. Memory is one pool a host; its bandwidth is one `memory` link a NUMA node.
 struct Host {
-  std::string id;  ///< "host0"
   CpuSpec cpu;
   int sockets = 1;
   int cores = 0;  ///< of all sockets together (those of the virtual machine, in a cloud)
   Bytes memory;
-  std::vector<DeviceId> devices;
 };
 
 struct Storage {
@@ -71,18 +67,33 @@ struct Ring {
   double weight = 1;
 };
 
+/// What the rings of a process group put on links when every member sends one unit to its next neighbour. Groups treat
+/// all nodes alike, so what one node's links carry is what all nodes' do.
+struct RingLoads {
+  std::vector<double> node;  ///< by link of one node
+  double leaf = 0;           ///< each link between a leaf switch and the spine
+  RingLoads& operator+=(const RingLoads& other);
+};
+
 class Topology {
  public:
   std::string name;  ///< "dgx-a100", "4xA100-SXM4-80GB"
   std::string source;
-  std::vector<Device> devices;
-  std::vector<Host> hosts;
+  Repeated<Device> devices;  ///< node after node
+  Repeated<Host> hosts;
   std::vector<Storage> storages;
-  std::vector<Link> links;
+  Repeated<Link> links;                  ///< node after node, then those between leaf switches and spine
   std::vector<std::string> assumptions;  ///< what was completed from the catalogue, one sentence each
   double price_per_hour_usd = 0;         ///< whole machine, 0 = unknown
   std::string price_source;
   double host_power_watts = 0;
+
+  std::string name_of(DeviceId device) const { return "gpu" + std::to_string(device.index()); }
+  std::string name_of(HostId host) const { return "host" + std::to_string(host.index()); }
+  /// "gpu0>sw0", "host1:dram0"
+  std::string name_of(LinkId link) const;
+  HostId host_of(DeviceId device) const { return HostId(device.index() / devices_a_host()); }
+  std::size_t devices_a_host() const { return devices.size() / hosts.size(); }
 
   /// Links crossed between a device and the DRAM of its own NUMA node, the `memory` link included.
   std::vector<LinkUse> host_to_device(DeviceId device) const;
@@ -98,6 +109,9 @@ class Topology {
   /// Rings over `group` as NCCL would lay them: through NVLink where the members' links allow it (several link-disjoint
   /// rings on a mesh), else along the PCIe tree in bus order, node after node. Weights sum to 1.
   std::vector<Ring> rings(std::span<const DeviceId> group) const;
+  /// Of the rings over the devices in these places of every node: of all nodes as one group, or of each node as a group
+  /// of its own.
+  RingLoads ring_loads(std::span<const std::size_t> places, bool across_nodes) const;
   /// True when every pair in the group is joined by NVLink through a switch (NVSwitch).
   bool is_switched(std::span<const DeviceId> group) const;
 

@@ -27,8 +27,8 @@ struct Folded {
     }
     // A class of links carried in each member what its members carry alone.
     for (std::size_t c = 0; c < folded.run.fold.links.size(); ++c) {
-      for (const LinkId link : folded.run.fold.links[c]) {
-        const std::size_t alone = unfolded.run.fold.class_of_link[link.index()].index();
+      for (const LinkId link : folded.run.fold.members(LinkClassId(c))) {
+        const std::size_t alone = unfolded.run.fold.class_of(link).index();
         REQUIRE(all.links[alone].bytes == Approx(few.links[c].bytes).epsilon(1e-9).margin(1));
       }
     }

@@ -32,9 +32,9 @@ Report report_of(const Case& loaded) {
 }
 
 Case with_links(Case loaded, LinkKind kind, double factor) {
-  for (Link& link : loaded.topology.links) {
+  loaded.topology.links.alter([&](Link& link) {
     if (link.kind == kind) link.bandwidth = link.bandwidth * factor;
-  }
+  });
   return loaded;
 }
 
@@ -113,7 +113,7 @@ TEST_CASE("A larger device changes no peak, only whether it fits") {
   Case small =
       load({"--topology", "4xA100-40GB", "--strategy", "zero2", "--model", "llama-3.2-3b", "--seq-len", "2048"});
   Case large = small;
-  for (Device& device : large.topology.devices) device.spec.memory = Bytes(device.spec.memory.value() * 4);
+  large.topology.devices.alter([](Device& device) { device.spec.memory = Bytes(device.spec.memory.value() * 4); });
   const Report tight = report_of(small);
   const Report roomy = report_of(large);
   CHECK(tight.devices.front().peak_allocated_bytes == roomy.devices.front().peak_allocated_bytes);

@@ -10,8 +10,8 @@ namespace {
 
 Topology two_gpus() {
   Topology topology;
-  topology.devices.resize(2);
-  for (Device& device : topology.devices) device.spec.power_watts = 400;
+  topology.devices = {{Device{}}, 2};
+  topology.devices.alter([](Device& device) { device.spec.power_watts = 400; });
   topology.host_power_watts = 200;
   return topology;
 }

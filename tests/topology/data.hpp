@@ -55,9 +55,18 @@ inline std::string path_of(const Topology& topology, const std::vector<LinkUse>&
   for (const LinkUse& use : uses) {
     if (!text.empty()) text += ' ';
     if (use.share != 1) text += std::to_string(use.share).substr(0, 4) + "*";
-    text += topology.links[use.link.index()].id;
+    text += topology.name_of(use.link);
   }
   return text;
+}
+
+/// The link of this name.
+inline LinkId link_named(const Topology& topology, const std::string& name) {
+  for (std::size_t i = 0; i < topology.links.size(); ++i) {
+    if (topology.name_of(LinkId(i)) == name) return LinkId(i);
+  }
+  FAIL("no link " << name);
+  return {};
 }
 
 inline std::vector<DeviceId> everyone(const Topology& topology) {

@@ -20,12 +20,8 @@ Topology slow(const std::string& text, const std::string& slow_gpus) {
   return load(text, options);
 }
 
-const Link& link_of(const Topology& topology, const std::string& id) {
-  for (const Link& link : topology.links) {
-    if (link.id == id) return link;
-  }
-  FAIL("no link " << id);
-  return topology.links.front();
+const Link& link_of(const Topology& topology, const std::string& name) {
+  return topology.links[link_named(topology, name).index()];
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <iostream>
 #include <map>
+#include <numeric>
 
 #include "data.hpp"
 #include "sim/topology/fold.hpp"
@@ -11,12 +12,34 @@ using namespace shardsim;
 
 namespace {
 
+Topology joined(const std::string& text, const std::string& fabric) {
+  TopologyOptions options;
+  options.fabric = fabric;
+  return load(text, options);
+}
+
 std::vector<std::uint64_t> same_role(const Topology& t) { return std::vector<std::uint64_t>(t.devices.size(), 0); }
 
-Fold fold_all(const Topology& t) {
-  const std::vector<Ring> rings = t.rings(everyone(t));
-  return fold_devices(t, same_role(t), std::array{rings});
+/// The rings over all devices.
+RingLoads world_loads(const Topology& t) {
+  std::vector<std::size_t> places(t.devices_a_host());
+  std::iota(places.begin(), places.end(), std::size_t{0});
+  return t.ring_loads(places, true);
 }
+
+/// What rings put on each link, hop by hop.
+std::vector<double> loads_of(const Topology& t, const std::vector<Ring>& rings) {
+  std::vector<double> loads(t.links.size(), 0);
+  for (const Ring& ring : rings) {
+    for (std::size_t i = 0; i < ring.order.size(); ++i) {
+      for (const LinkUse& use : t.device_to_device(ring.order[i], ring.order[(i + 1) % ring.order.size()]))
+        loads[use.link.index()] += use.share * ring.weight;
+    }
+  }
+  return loads;
+}
+
+Fold fold_all(const Topology& t) { return fold_devices(t, same_role(t), std::array{world_loads(t)}); }
 
 /// Loads of each link when all members of one class run a unit along their routes.
 void check_equal_loads(const Topology& t, const Fold& fold) {
@@ -27,8 +50,8 @@ void check_equal_loads(const Topology& t, const Fold& fold) {
       for (DeviceId member : members) {
         for (const LinkUse& use : (t.*route)(member)) loads[use.link.index()] += use.share;
       }
-      for (const std::vector<LinkId>& links : fold.links) {
-        for (LinkId link : links) CHECK(loads[link.index()] == Approx(loads[links.front().index()]));
+      for (std::size_t link = 0; link < loads.size(); ++link) {
+        CHECK(loads[link] == Approx(loads[fold.links[fold.class_of(LinkId(link)).index()].first.index()]));
       }
     }
   }
@@ -41,7 +64,12 @@ void check_partition(const Topology& t, const Fold& fold) {
     for (DeviceId id : fold.devices[c]) CHECK(fold.class_of_device[id.index()] == DeviceClassId(c));
     CHECK(std::is_sorted(fold.devices[c].begin(), fold.devices[c].end()));
   }
-  for (const auto& members : fold.links) links += members.size();
+  for (std::size_t c = 0; c < fold.links.size(); ++c) {
+    const std::vector<LinkId> members = fold.members(LinkClassId(c));
+    REQUIRE(members.size() == fold.links[c].count);
+    CHECK(members.front() == fold.links[c].first);
+    links += members.size();
+  }
   for (const auto& members : fold.hosts) hosts += members.size();
   CHECK(devices == t.devices.size());
   CHECK(links == t.links.size());
@@ -98,21 +126,46 @@ TEST_CASE("equal loads within link classes, on every system, whole and in part, 
 }
 
 TEST_CASE("rings load the links of a class equally") {
+  const auto check = [](const Topology& t) {
+    const std::vector<double> exact = loads_of(t, t.rings(everyone(t)));
+    for (const Fold& fold : {fold_all(t), unfolded(t)}) {
+      std::map<std::size_t, double> folded;
+      for (const ClassUse& use : ring_uses(fold, world_loads(t))) folded[use.link.index()] = use.share;
+      for (std::size_t i = 0; i < t.links.size(); ++i) {
+        INFO(t.name_of(LinkId(i)));
+        CHECK(folded[fold.class_of(LinkId(i)).index()] == Approx(exact[i]));
+      }
+    }
+  };
   for (const char* text : {"dgx-1v", "a100-pcie-8x", "rtx-4090-8x", "2xp4d.24xlarge", "3x8xA100", "6xV100"}) {
     INFO(text);
-    const Topology t = load(text);
-    const std::vector<Ring> rings = t.rings(everyone(t));
-    const Fold fold = fold_devices(t, same_role(t), std::array{rings});
-    const Fold alone = unfolded(t);
-    std::map<std::size_t, double> exact;
-    for (const ClassUse& use : ring_uses(alone, t, rings)) exact[use.link.index()] = use.share;
-    std::map<std::size_t, double> folded;
-    for (const ClassUse& use : ring_uses(fold, t, rings)) folded[use.link.index()] = use.share;
-    for (std::size_t i = 0; i < t.links.size(); ++i) {
-      INFO(t.links[i].id);
-      CHECK(folded[fold.class_of_link[i].index()] == Approx(exact[i]));
-    }
+    check(load(text));
   }
+  for (const char* fabric : {"rail", "fat-tree:2", "fat-tree:2:2", "fat-tree:3:8", "ethernet:25G"}) {
+    INFO(fabric);
+    check(joined("5x8xA100", fabric));
+  }
+}
+
+TEST_CASE("the rings of the same places of all nodes, and of each node") {
+  const Topology t = joined("4x8xH100", "fat-tree:2:2");
+  const std::size_t third = 3;
+  const std::vector<DeviceId> members = {DeviceId(3), DeviceId(11), DeviceId(19), DeviceId(27)};
+  const std::vector<double> exact = loads_of(t, t.rings(members));
+  const RingLoads loads = t.ring_loads({&third, 1}, true);
+  const std::size_t links = loads.node.size();
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    INFO(t.name_of(LinkId(i)));
+    CHECK(exact[i] == Approx(i < 4 * links ? loads.node[i % links] : loads.leaf));
+  }
+  std::vector<std::size_t> places(8);
+  std::iota(places.begin(), places.end(), std::size_t{0});
+  const RingLoads within = t.ring_loads(places, false);
+  CHECK(within.leaf == 0);
+  std::vector<DeviceId> first_node = everyone(t);
+  first_node.resize(8);
+  const std::vector<double> first = loads_of(t, t.rings(first_node));
+  for (std::size_t i = 0; i < links; ++i) CHECK(within.node[i] == Approx(first[i]));
 }
 
 TEST_CASE("uses of a class: an uplink carries both GPUs below it, the DRAM all four") {
@@ -120,7 +173,7 @@ TEST_CASE("uses of a class: an uplink carries both GPUs below it, the DRAM all f
   const Fold fold = fold_all(t);
   const auto uses = class_uses(fold, DeviceClassId(0), [&](DeviceId id) { return t.host_to_device(id); });
   std::map<std::string, double> by_link;
-  for (const ClassUse& use : uses) by_link[t.links[fold.links[use.link.index()].front().index()].id] = use.share;
+  for (const ClassUse& use : uses) by_link[t.name_of(fold.links[use.link.index()].first)] = use.share;
   CHECK(by_link == std::map<std::string, double>{{"dram0", 4}, {"numa0>sw0", 2}, {"sw0>gpu0", 1}});
 }
 
@@ -136,16 +189,16 @@ TEST_CASE("unfolded: all by themselves") {
 TEST_CASE("16384 GPUs fold to one class, quickly") {
   const Topology t = load("2048x8xH100");
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Ring> rings = t.rings(everyone(t));
-  const Fold fold = fold_devices(t, same_role(t), std::array{rings});
-  const auto uses = ring_uses(fold, t, rings);
+  const RingLoads loads = world_loads(t);
+  const Fold fold = fold_devices(t, same_role(t), std::array{loads});
+  const auto uses = ring_uses(fold, loads);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::cout << "rings, fold and uses of 16384 GPUs: " << seconds * 1e3 << " ms\n";
   CHECK(fold.devices.size() == 1);
   CHECK(fold.hosts.size() == 1);
   CHECK(fold.links.size() < 30);
   for (const ClassUse& use : uses) {
-    const Link& link = t.links[fold.links[use.link.index()].front().index()];
+    const Link& link = t.links[fold.links[use.link.index()].first.index()];
     if (link.kind == LinkKind::nic) CHECK(use.share == Approx(1.0 / 8));
   }
   CHECK(seconds < 10);

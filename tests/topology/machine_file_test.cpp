@@ -35,6 +35,7 @@ const std::vector<Shown> shown = {{"a100_pcie_8gpu_nvlink_pairs.txt", "A100-PCIE
                                   {"azure_nd96isr_h100_v5.xml", "H100-SXM5-80GB", 8, 8, 2, 8, 1, 0},
                                   {"desktop_5gpu_dual4090_mixed.txt", "RTX-4090", 5, 0, 2, 0, 0, 0},
                                   {"dgx2h_hwloc.xml", "", 16, 12, 2, 0, 1, 0},
+                                  {"dgx2h_hwloc_tree.txt", "", 16, 12, 2, 0, 1, 0},
                                   {"dgx_a100_40gb.txt", "A100-SXM4-40GB", 8, 4, 4, 10, 1, 0},
                                   {"h100_sxm_4gpu_cloud_vm.txt", "H100-SXM5-80GB", 4, 0, 1, 1, 1, 0},
                                   {"h100_sxm_8gpu_9nic_vm.txt", "H100-SXM5-80GB", 8, 8, 2, 9, 1, 0},
@@ -144,14 +145,14 @@ TEST_CASE("every shipped system reads back from its drawing") {
 }
 
 TEST_CASE("a DGX-2H hangs four GPUs below each root port, as hwloc saw it and as it is shipped") {
-  for (const std::string& name : {file("dgx2h_hwloc.xml"), std::string("dgx-2h")}) {
+  for (const std::string& name : {file("dgx2h_hwloc.xml"), file("dgx2h_hwloc_tree.txt"), std::string("dgx-2h")}) {
     INFO(name);
     const Topology box = load(name);
     std::map<std::string, int> ports;
     for (std::size_t g = 0; g < 16; ++g) {
       const std::vector<LinkUse> route = box.device_to_host(DeviceId(g));
       REQUIRE(route.size() == 4);  // its switch, the upper switch, the root port, DRAM
-      ++ports[box.links[route[2].link.index()].id];
+      ++ports[box.name_of(route[2].link)];
     }
     CHECK(ports.size() == 4);
     for (const auto& [port, gpus] : ports) CHECK(gpus == 4);
@@ -160,6 +161,22 @@ TEST_CASE("a DGX-2H hangs four GPUs below each root port, as hwloc saw it and as
     CHECK(box.is_switched(everyone(box)));
   }
   CHECK(load(file("dgx2h_hwloc.xml")).hosts[0].memory == Bytes(810234351616 + 811737923584));
+}
+
+TEST_CASE("hwloc's tree as text: what it cannot be names its place") {
+  const std::string tree =
+      "# a box\nPackage 0\n  NUMANode 0 mem_bytes=1000000000000\n  Bridge hostbridge link_GB/s=\n"
+      "    Bridge 0000:01:00.0 link_GB/s=31.5\n      PCIDev 0000:02:00.0\n        OSDev nvml0 NVIDIA L40S\n"
+      "      PCIDev 0000:03:00.0\n        OSDev mlx5_0\n";
+  const ScratchFile scratch("box.txt", tree);
+  const Topology box = load("@" + scratch.path());
+  CHECK(box.devices[0].spec.name == "L40S");
+  CHECK(box.hosts[0].memory == Bytes(1000000000000));
+  CHECK(path_of(box, box.device_to_host(DeviceId(0))) == "gpu0>sw0 sw0>numa0 dram0");
+  CHECK(complaint(with(tree, "  NUMANode 0 mem_bytes=1000000000000\n", "")).find("box.txt:3:3") != std::string::npos);
+  CHECK(complaint(with(tree, "=31.5", "=fast")).find("box.txt:5:25") != std::string::npos);
+  CHECK(complaint(with(tree, "PCIDev 0000:03", "PCIThing 0000:03")).find("box.txt:8:7") != std::string::npos);
+  CHECK(complaint("Package 0\nOSDev nvml0\n").find("box.txt:2:1") != std::string::npos);
 }
 
 TEST_CASE("p4d hangs two GPUs and a NIC below each switch, on PCIe 3 as AWS declares") {

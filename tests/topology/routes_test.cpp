@@ -114,8 +114,8 @@ TEST_CASE("every route of every system is a chain of links from end to end") {
           continue;
         }
         REQUIRE(!route.empty());
-        CHECK(t.links[route.front().link.index()].id.starts_with(t.devices[a.index()].id + ">"));
-        CHECK(t.links[route.back().link.index()].id.ends_with(">" + t.devices[b.index()].id));
+        CHECK(t.name_of(route.front().link).starts_with(t.name_of(a) + ">"));
+        CHECK(t.name_of(route.back().link).ends_with(">" + t.name_of(b)));
       }
     }
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+
 #include "model/core/error.hpp"
 #include "sim/plan/deepspeed.hpp"
 #include "sim/plan/fsdp_units.hpp"
@@ -54,20 +56,25 @@ std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
   return nullptr;
 }
 
-std::uint64_t rank_role(const Request& request, const Architecture& architecture, std::int64_t rank,
-                        std::int64_t world) {
+std::vector<std::uint64_t> rank_roles(const Request& request, const Architecture& architecture, std::int64_t world) {
+  std::vector<std::uint64_t> roles(static_cast<std::size_t>(world), 0);
   switch (request.kind) {
     case StrategyKind::zero1:
     case StrategyKind::zero2:
-      return zero12_role(architecture, rank, world, request.zero.round_robin_gradients);
+      for (std::int64_t rank = 0; rank < world; ++rank) {
+        roles[static_cast<std::size_t>(rank)] =
+            zero12_role(architecture, rank, world, request.zero.round_robin_gradients);
+      }
+      return roles;
     case StrategyKind::fsdp:
     case StrategyKind::fsdp_grad_op:
     case StrategyKind::hsdp:
-      return fsdp_role(architecture, rank, world);
+      return fsdp_roles(architecture, world);
     case StrategyKind::device_map:
-      return static_cast<std::uint64_t>(rank);
+      std::iota(roles.begin(), roles.end(), std::uint64_t{0});
+      return roles;
     default:
-      return 0;
+      return roles;
   }
 }
 

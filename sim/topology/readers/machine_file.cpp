@@ -7,6 +7,7 @@
 #include "model/core/error.hpp"
 #include "sim/topology/dot.hpp"
 #include "sim/topology/readers/hwloc_check.hpp"
+#include "sim/topology/readers/hwloc_tree.hpp"
 #include "sim/topology/readers/hwloc_xml.hpp"
 #include "sim/topology/readers/matrix.hpp"
 #include "sim/topology/readers/nccl_xml.hpp"
@@ -94,7 +95,8 @@ MachineFile read_machine_file(const std::filesystem::path& file, const std::stri
     return read_xml_file(text, file, gpu_option, catalogs, assumptions);
   if (first != nullptr && first->words.size() > 1 && first->words[1].text.starts_with("slots"))
     return read_hostfile(lines, file.string());
-  Sketch sketch = read_matrix(text, file.string());
+  Sketch sketch = first != nullptr && is_hwloc_tree(*first) ? read_hwloc_tree(lines, file.string(), catalogs.devices)
+                                                            : read_matrix(text, file.string());
   sketch.name = file.filename().string();
   return {complete(sketch, gpu_option, catalogs, assumptions), 1, 0};
 }
