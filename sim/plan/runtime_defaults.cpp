@@ -225,6 +225,10 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     assumptions.push_back(
         "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
   }
+  if (request.allocator == AllocatorKind::expandable) {
+    assumptions.push_back(
+        "the run sets PYTORCH_ALLOC_CONF=expandable_segments:True (PYTORCH_CUDA_ALLOC_CONF before PyTorch 2.9)");
+  }
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||

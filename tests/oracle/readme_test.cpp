@@ -25,6 +25,7 @@ struct Kind {
 const std::vector<Kind> kinds{
     {"Tensors saved for backward", oracle::saved_tensors},
     {"Training steps", oracle::training},
+    {"FSDP1, and offload", oracle::two_sides},
     {"Optimizer states", oracle::optimizers},
     {"Quantized weights", oracle::quantized},
     {"DDP's buckets", oracle::ddp},
