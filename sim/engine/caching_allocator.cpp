@@ -121,6 +121,7 @@ CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std:
   reserved_ += segment;
   const std::int64_t address = next_address_.value();
   next_address_ += segment;
+  tell_watcher(true, address, segment.value(), pool);
   return new_block({address, segment.value(), {}, {}, pool, State::used, address});
 }
 
@@ -193,9 +194,14 @@ void CachingAllocator::release_whole_segments(std::uint32_t pool) {
     const Block& block = at(entry.block);
     if (!is_segment(block)) return false;
     reserved_ -= Bytes(block.size);
+    tell_watcher(false, block.address, block.size, pool);
     vacant_.push_back(entry.block);
     return true;
   });
+}
+
+void CachingAllocator::tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const {
+  if (watcher_) watcher_({taken, address, bytes, StreamId(pool / 2), is_large(pool)});
 }
 
 }  // namespace shardsim

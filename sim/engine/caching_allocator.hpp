@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "model/core/units.hpp"
@@ -38,6 +40,18 @@ class CachingAllocator {
   /// torch.cuda.empty_cache(): gives back every wholly free segment, and every wholly free page of expandable ones.
   void release_cached_segments();
 
+  /// A segment of device memory, or pages of an expandable one, as taken from the device or given back to it.
+  struct SegmentEvent {
+    bool taken = true;
+    std::int64_t address = 0;
+    std::int64_t size = 0;
+    StreamId stream;
+    bool large = false;  ///< of the large pool
+  };
+  /// Calls `watcher` for each from now on.
+  void watch_segments(std::function<void(const SegmentEvent&)> watcher) { watcher_ = std::move(watcher); }
+
+  std::int64_t address(BlockId block) const { return at(block).address; }
   std::int64_t size(BlockId block) const { return block.valid() ? blocks_[block.index()].size : 0; }
   std::int64_t allocated() const { return allocated_.value(); }  ///< as torch.cuda.memory_allocated()
   std::int64_t reserved() const { return reserved_.value(); }    ///< as torch.cuda.memory_reserved()
@@ -73,6 +87,7 @@ class CachingAllocator {
   const Block& at(BlockId id) const { return blocks_[id.index()]; }
   bool is(BlockId id, State state) const { return id.valid() && at(id).state == state; }
 
+  void tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const;
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit);
@@ -108,6 +123,7 @@ class CachingAllocator {
   std::int64_t limit_;
   std::int64_t device_bytes_;
   Bytes next_address_, allocated_, reserved_;
+  std::function<void(const SegmentEvent&)> watcher_;
 };
 
 }  // namespace shardsim

@@ -84,9 +84,11 @@ Outcome run(const Plan& plan) {
 
   std::vector<std::vector<HostLevel>> levels;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay_memory(plan.programs[p], timeline.programs[p], plan.steps);
+    Ledger ledger =
+        replay_memory(plan.programs[p], timeline.programs[p].spans, timeline.programs[p].instants, plan.steps);
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
+    program.instants = std::move(timeline.programs[p].instants);
     program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);
     program.device = std::move(ledger.device);
     program.device_by_stage = std::move(ledger.device_by_stage);
@@ -103,6 +105,7 @@ Outcome run(const Plan& plan) {
   measure_step(outcome, plan.steps);
   measure_save(plan, outcome);
   outcome.links = measure_links(plan, timeline.flows, outcome.step_begin, outcome.step_begin + outcome.step_time);
+  outcome.flows = std::move(timeline.flows);
   return outcome;
 }
 

@@ -9,13 +9,6 @@
 
 namespace shardsim {
 
-/// The interval in which a transfer's bytes flowed, its latency passed.
-struct FlowSpan {
-  TransferId transfer;
-  Time begin;
-  Time end = never;
-};
-
 /// One program's part of what happened.
 struct Trace {
   std::vector<Span> spans;     ///< by TaskId; `never` where the task did not start, or end

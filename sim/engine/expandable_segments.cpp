@@ -79,6 +79,7 @@ CachingAllocator::BlockId CachingAllocator::map(BlockId block, std::int64_t size
   const Bytes mapped(round_up(size, page_size(at(block).pool)));
   if (!whatever_the_limit && (reserved_ + mapped).value() > limit_) return {};
   reserved_ += mapped;
+  tell_watcher(true, at(block).address, mapped.value(), at(block).pool);
   take_unmapped(block);
   if (mapped.value() < at(block).size) split(block, mapped.value(), State::unmapped);
   const BlockId previous = at(block).previous;
@@ -113,6 +114,7 @@ void CachingAllocator::unmap(BlockId block) {
   const std::int64_t end = (whole.address + whole.size - whole.segment) / page * page + whole.segment;
   if (begin >= end) return;
   reserved_ -= Bytes(end - begin);
+  tell_watcher(false, begin, end - begin, whole.pool);
   take_free(block);
   if (begin > whole.address) {
     split(block, begin - whole.address, State::cached);

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
-#include <span>
 
-#include "sim/engine/caching_allocator.hpp"
+#include "sim/engine/device_memory.hpp"
 #include "sim/engine/pinned_allocator.hpp"
 
 namespace shardsim {
@@ -32,41 +31,23 @@ bool is_memory(const Instruction& instruction) {
   return instruction.kind == Instruction::Kind::allocate || instruction.kind == Instruction::Kind::release;
 }
 
-CachingAllocator allocator_of(const Program& program) {
-  using Segments = CachingAllocator::Segments;
-  return CachingAllocator(program.streams.size(), program.capacity_bytes - program.outside_bytes,
-                          program.expandable_segments ? Segments::expandable : Segments::fixed, program.capacity_bytes);
-}
-
-DeviceReplay replay_device(const Program& program, const Trace& trace, std::uint16_t steps) {
-  const std::size_t reached = trace.instants.size();
+DeviceReplay replay_device(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                           std::uint16_t steps) {
   DeviceReplay replay;
-  replay.block_bytes.resize(reached);
+  replay.block_bytes.resize(instants.size());
   replay.stages.resize(stage_count(steps));
-  CachingAllocator allocator = allocator_of(program);
-  std::vector<CachingAllocator::BlockId> blocks(program.tensors.size());
-  std::vector<Time> busy_until(program.streams.size());  // as far as each stream's work is queued
+  DeviceMemory memory(program, spans, instants);
+  const CachingAllocator& allocator = memory.allocator();
   std::size_t stage = stage_of(Mark{}, steps);
-  for (std::size_t i = 0; i < reached; ++i) {
+  for (std::size_t i = 0; i < instants.size(); ++i) {
     const Instruction instruction = program.instructions[i];
-    if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
-    if (instruction.kind == Instruction::Kind::launch) {
-      busy_until[program.tasks[instruction.index].stream.index()] = trace.spans[instruction.index].end;
-    }
-    if (is_memory(instruction)) {
-      const Tensor& tensor = program.tensors[instruction.index];
-      if (tensor.pool != Pool::device) continue;
-      CachingAllocator::BlockId& block = blocks[instruction.index];
-      if (instruction.kind == Instruction::Kind::release) {
-        const bool waits = tensor.used_on.valid() && tensor.used_on != tensor.stream;
-        allocator.release(block, waits ? busy_until[tensor.used_on.index()] : Time{});
-        continue;
-      }
-      block = allocator.allocate(tensor.stream, tensor.bytes, trace.instants[i]);
-      replay.block_bytes[i] = allocator.size(block);
-    } else if (instruction.kind == Instruction::Kind::empty_cache) {
-      allocator.release_cached_segments();
-    } else if (instruction.kind != Instruction::Kind::mark) {
+    memory.play(i);
+    if (instruction.kind == Instruction::Kind::mark) {
+      stage = stage_of(program.marks[instruction.index], steps);
+    } else if (instruction.kind == Instruction::Kind::allocate) {
+      if (program.tensors[instruction.index].pool != Pool::device) continue;
+      replay.block_bytes[i] = allocator.size(memory.block(instruction.index));
+    } else if (instruction.kind != Instruction::Kind::empty_cache) {
       continue;
     }
     HighWater& high = replay.stages[stage];
@@ -173,9 +154,9 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
 
 }  // namespace
 
-Ledger replay_memory(const Program& program, const Trace& trace, std::uint16_t steps) {
-  const std::span<const Time> instants = trace.instants;
-  const DeviceReplay replay = replay_device(program, trace, steps);
+Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                     std::uint16_t steps) {
+  const DeviceReplay replay = replay_device(program, spans, instants, steps);
   Ledger ledger;
   ledger.device_by_stage = describe_peaks(program, instants, replay);
   ledger.device = highest(ledger.device_by_stage);

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "sim/engine/event_loop.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/plan.hpp"
 
@@ -29,7 +29,9 @@ struct Ledger {
   std::vector<HostLevel> host;  ///< in the host thread's order
 };
 
-/// Follows the host thread as far as the trace does.
-Ledger replay_memory(const Program& program, const Trace& trace, std::uint16_t steps);
+/// `spans`: by task; `instants`: the host thread's clock after each instruction; where it stopped early, the rest is
+/// not replayed.
+Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                     std::uint16_t steps);
 
 }  // namespace shardsim

@@ -21,6 +21,13 @@ struct Span {
   Time end;
 };
 
+/// The interval in which a transfer's bytes flowed, its latency passed.
+struct FlowSpan {
+  TransferId transfer;
+  Time begin;
+  Time end = never;
+};
+
 /// One pool's high-water mark over all simulated steps.
 struct PoolPeak {
   std::int64_t allocated = 0;  ///< block sizes, as torch.cuda.max_memory_allocated counts them
@@ -33,7 +40,8 @@ struct PoolPeak {
 };
 
 struct ProgramOutcome {
-  std::vector<Span> spans;  ///< by TaskId
+  std::vector<Span> spans;     ///< by TaskId
+  std::vector<Time> instants;  ///< the host thread's clock after each instruction that it reached
   PoolPeak device;
   std::int64_t final_device_bytes = 0;    ///< live at the end
   std::vector<PoolPeak> device_by_stage;  ///< the device's peak inside each stage_of(): load, each step, save
@@ -71,6 +79,7 @@ struct Outcome {
   std::vector<ProgramOutcome> programs;
   std::vector<HostOutcome> hosts;  ///< by host class
   std::vector<LinkOutcome> links;  ///< by PlanLink, last step only
+  std::vector<FlowSpan> flows;     ///< of all steps, by begin; without the empty ones
   Time step_time;                  ///< end of the last step minus end of the one before (or minus 0)
   Time step_begin;                 ///< where the last step's window starts
   Time save_time;                  ///< from the end of the last step to the end of the last task that saves

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/engine/outcome.hpp"
@@ -10,6 +11,8 @@
 
 namespace shardsim {
 
+/// "forward", "optimizer step".
+std::string_view name_of_phase(Phase phase);
 /// "backward, layer 31 (first step)".
 std::string describe(const Plan& plan, const Mark& mark);
 

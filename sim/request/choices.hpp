@@ -12,7 +12,6 @@
 #include "model/core/suggest.hpp"
 #include "sim/request/option_text.hpp"
 #include "sim/request/request.hpp"
-#include "sim/request/unsimulated.hpp"
 
 namespace shardsim {
 
@@ -73,9 +72,9 @@ inline constexpr std::array save_choices = {
     Choice<SaveKind>{"none", SaveKind::none}, Choice<SaveKind>{"sharded", SaveKind::sharded},
     Choice<SaveKind>{"full", SaveKind::full}, Choice<SaveKind>{"gathered-16bit", SaveKind::gathered_16bit},
     Choice<SaveKind>{"adapter", SaveKind::adapter}};
-inline constexpr std::array format_choices = {Choice<Format>{"text", Format::text},
-                                              Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
-                                              Choice<Format>{"markdown", Format::markdown}};
+inline constexpr std::array format_choices = {
+    Choice<Format>{"text", Format::text}, Choice<Format>{"json", Format::json}, Choice<Format>{"csv", Format::csv},
+    Choice<Format>{"markdown", Format::markdown}, Choice<Format>{"html", Format::html}};
 
 template <class Value, std::size_t count>
 std::vector<std::string> names_of(const std::array<Choice<Value>, count>& choices) {
@@ -84,15 +83,13 @@ std::vector<std::string> names_of(const std::array<Choice<Value>, count>& choice
   return names;
 }
 
-/// The value that `text` names. Throws InputError for a name that waits to be simulated or that nobody knows.
+/// The value that `text` names. Throws InputError for a name that nobody knows.
 template <class Value, std::size_t count>
 Value choose(const std::array<Choice<Value>, count>& choices, std::string_view option, const OptionText& text) {
   for (const Choice<Value>& choice : choices) {
     if (choice.name == text.value) return choice.value;
   }
-  std::vector<std::string> known = names_of(choices);
-  refuse_waiting_value(option, text, known);
-  throw_unknown_name(option, text.value, text.where, known);
+  throw_unknown_name(option, text.value, text.where, names_of(choices));
 }
 
 /// The word for a value.

@@ -6,8 +6,6 @@ namespace shardsim {
 
 namespace {
 
-constexpr std::string_view waiting = "Not simulated yet (only the value in brackets is taken)";
-
 constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
                "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
@@ -70,8 +68,15 @@ constexpr std::array table = {
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
     OptionSpec{"Whole run", "epochs", 0, "N", "passes over them [1]"},
 
-    OptionSpec{"Output", "format", 0, "FORMAT", "text, json, csv or markdown [text]"},
+    OptionSpec{"Output", "format", 0, "FORMAT",
+               "text, json, csv, markdown or html (one file to look at, with -o) [text]"},
     OptionSpec{"Output", "output", 'o', "FILE", "write the report there instead of to stdout"},
+    OptionSpec{"Output", "trace", 0, "FILE",
+               "also write the run as a timeline: .json or .json.gz (Chrome's format) or .pftrace (Perfetto's); "
+               "https://ui.perfetto.dev opens each"},
+    OptionSpec{"Output", "memory-snapshot", 0, "FILE",
+               "also write the devices' memory as torch.cuda.memory._dump_snapshot() does, such as run.pickle; "
+               "https://pytorch.org/memory_viz opens it"},
     OptionSpec{"Output", "quiet", 'q', "", "no notes and no warnings"},
     OptionSpec{"Output", "verbose", 'v', "", "more rows: largest tensors, all links, options"},
     OptionSpec{"Output", "no-color", 0, "", "plain text on a terminal too"},
@@ -81,9 +86,6 @@ constexpr std::array table = {
     OptionSpec{"General", "threads", 0, "N", "threads to use [all]; the result does not depend on it"},
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
-
-    OptionSpec{waiting, "trace", 0, "FILE", "a Chrome or Perfetto trace"},
-    OptionSpec{waiting, "memory-snapshot", 0, "FILE", "a PyTorch memory snapshot"},
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "sim/request/parse_request.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -136,8 +138,19 @@ void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "format", format_choices, request.format);
 }
 
+/// What the ending of --trace's file says of its format.
+constexpr std::array<std::string_view, 3> trace_endings = {".json", ".json.gz", ".pftrace"};
+
 void set_output(const OptionTexts& texts, Request& request) {
   set_text(texts, "output", request.output);
+  set_text(texts, "memory-snapshot", request.memory_snapshot);
+  where_given(texts, "trace", [&](const OptionText& text) {
+    request.trace = text.value;
+    const bool known = std::any_of(trace_endings.begin(), trace_endings.end(),
+                                   [&](std::string_view ending) { return text.value.ends_with(ending); });
+    if (!known)
+      throw InputError("no trace format ends so: '" + text.value + "'", text.where, ".json, .json.gz or .pftrace");
+  });
   bool quiet = false;
   bool verbose = false;
   bool plain = false;
@@ -209,7 +222,6 @@ int parse_threads(const OptionText& text) {
 Request resolve_request(OptionTexts texts) {
   Request request;
   const std::optional<Offload> offload = take_runtime_config(texts, request);
-  refuse_unsimulated_options(texts);
   set_text(texts, "gpu", request.gpu);
   set_text(texts, "fabric", request.fabric);
   set_text(texts, "slow-gpu", request.slow_gpus);

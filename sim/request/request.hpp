@@ -61,7 +61,7 @@ enum class OptimizerImpl : std::uint8_t { fused, foreach, for_loop };
 /// PyTorch's allocator for device memory: as it comes, or under PYTORCH_ALLOC_CONF=expandable_segments:True.
 enum class AllocatorKind : std::uint8_t { caching, expandable };
 enum class SaveKind : std::uint8_t { none, sharded, full, gathered_16bit, adapter };
-enum class Format : std::uint8_t { text, json, csv, markdown };
+enum class Format : std::uint8_t { text, json, csv, markdown, html };
 
 /// DeepSpeed's `zero_optimization` section with its defaults (runtime/zero/config.py, offload_config.py); sizes in
 /// elements.
@@ -138,10 +138,12 @@ struct Request {
   std::optional<Bytes> nvme;         ///< per node
   std::optional<double> price;       ///< USD an hour for the whole topology
   Format format = Format::text;
-  std::string output;  ///< -o; empty: stdout
-  bool color = true;   ///< not --no-color; the terminal has its say too
-  int verbosity = 0;   ///< -1 quiet, 0, 1 verbose
-  int threads = 0;     ///< 0: all
+  std::string output;           ///< -o; empty: stdout
+  std::string trace;            ///< .json, .json.gz or .pftrace; empty: none
+  std::string memory_snapshot;  ///< empty: none
+  bool color = true;            ///< not --no-color; the terminal has its say too
+  int verbosity = 0;            ///< -1 quiet, 0, 1 verbose
+  int threads = 0;              ///< 0: all
   std::uint64_t seed = 0;
   std::vector<std::string> warnings;  ///< what a file sets and is not simulated, a sentence each
 };

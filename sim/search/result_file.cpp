@@ -19,53 +19,14 @@ namespace fs = std::filesystem;
 
 class TextFile : public ResultFile {
  public:
-  explicit TextFile(fs::path file) : path_(std::move(file)) {
-    file_ = ::open(unfinished(path_).c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
-    if (file_ < 0) fail();
-  }
-  ~TextFile() override {
-    if (file_ >= 0) ::close(file_);
-  }
-  TextFile(const TextFile&) = delete;
-  TextFile& operator=(const TextFile&) = delete;
-
-  void finish() override {
-    flush();
-    if (::fsync(file_) != 0 || ::close(file_) != 0) fail();
-    file_ = -1;
-    if (::rename(unfinished(path_).c_str(), path_.c_str()) != 0) fail();
-  }
+  explicit TextFile(const fs::path& file) : file_(file) {}
+  void finish() override { file_.finish(); }
 
  protected:
-  void write(const std::string& text) {
-    constexpr std::size_t enough = 1 << 20;
-    buffer_ += text;
-    if (buffer_.size() >= enough) flush();
-  }
+  void write(const std::string& text) { file_.write(text); }
 
  private:
-  void flush() {
-    const char* next = buffer_.data();
-    for (std::size_t left = buffer_.size(); left > 0;) {
-      const ssize_t written = ::write(file_, next, left);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail();
-      next += written;
-      left -= static_cast<std::size_t>(written);
-    }
-    buffer_.clear();
-  }
-
-  [[noreturn]] void fail() {
-    const int reason = errno;
-    ::unlink(unfinished(path_).c_str());
-    throw InputError(fmt::format("cannot write the results: {}", std::strerror(reason)), path_.string(),
-                     "a writable place with room; then run the same command again, and nothing that is done is lost");
-  }
-
-  fs::path path_;
-  int file_ = -1;
-  std::string buffer_;
+  WholeFile file_;
 };
 
 class JsonLines : public TextFile {
@@ -110,9 +71,66 @@ class Csv : public TextFile {
 
 fs::path unfinished(const fs::path& file) { return file.string() + ".unfinished"; }
 
-std::unique_ptr<ResultFile> make_result_file(const fs::path& file, const DesignSpace& space) {
-  if (file.extension() == ".csv") return std::make_unique<Csv>(file, space);
-  if (file.extension() == ".sqlite") return make_sqlite_file(file, space);
+WholeFile::WholeFile(fs::path file) : path_(std::move(file)) {
+  file_ = ::open(unfinished(path_).c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+  if (file_ < 0) fail();
+}
+
+WholeFile::~WholeFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void WholeFile::write(const std::string& text) {
+  constexpr std::size_t enough = 1 << 20;
+  buffer_ += text;
+  if (buffer_.size() >= enough) flush();
+}
+
+void WholeFile::finish() {
+  flush();
+  if (::fsync(file_) != 0 || ::close(file_) != 0) fail();
+  file_ = -1;
+  if (::rename(unfinished(path_).c_str(), path_.c_str()) != 0) fail();
+}
+
+void WholeFile::flush() {
+  const char* next = buffer_.data();
+  for (std::size_t left = buffer_.size(); left > 0;) {
+    const ssize_t written = ::write(file_, next, left);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail();
+    next += written;
+    left -= static_cast<std::size_t>(written);
+  }
+  buffer_.clear();
+}
+
+void WholeFile::fail() {
+  const int reason = errno;
+  ::unlink(unfinished(path_).c_str());
+  throw InputError(fmt::format("cannot write the results: {}", std::strerror(reason)), path_.string(),
+                   "a writable place with room; then run the same command again, and nothing that is done is lost");
+}
+
+ResultFormat result_format_of(const fs::path& file) {
+  if (file.extension() == ".csv") return ResultFormat::csv;
+  if (file.extension() == ".sqlite") return ResultFormat::sqlite;
+  if (file.extension() == ".html") return ResultFormat::html;
+  return ResultFormat::json_lines;
+}
+
+std::unique_ptr<ResultFile> make_result_file(const fs::path& file, ResultFormat format, const SweepSpec& spec,
+                                             const std::string& command) {
+  switch (format) {
+    case ResultFormat::csv:
+      return std::make_unique<Csv>(file, spec.space);
+    case ResultFormat::sqlite:
+      return make_sqlite_file(file, spec.space);
+    case ResultFormat::html:
+      return make_html_file(file, spec, command);
+    case ResultFormat::json_lines:
+      break;
+  }
   return std::make_unique<JsonLines>(file);
 }
 

@@ -231,8 +231,9 @@ std::string render_json_advice(const Advice& advice) {
 ExitStatus run_advise(const Command& command) {
   const AdviseArguments arguments = parse_arguments(command.arguments);
   const Request request = resolve_request(arguments.options);
-  if (request.format == Format::csv) {
-    throw InputError("advice is no table of one kind of row", "--format csv", "text, markdown or json");
+  refuse_files_of_one_run(request, "advise");
+  if (request.format == Format::csv || request.format == Format::html) {
+    throw InputError("advice is no table of one kind of row and no page", "--format", "text, markdown or json");
   }
   const DataFolders data = find_data(command.program);
   Evaluator evaluator(data);

@@ -41,6 +41,7 @@ ExitStatus explain_difference(const Command& command, std::size_t at) {
     reports[side] = simulate(resolve_request(options[side]), data);
   }
   const Request request = resolve_request(options[0]);
+  refuse_files_of_one_run(request, "explain");
   const Comparison comparison = compare(options, reports);
   write_result(in_form(comparison, request), request.output);
   return reports[0].fits && reports[1].fits ? ExitStatus::fits : ExitStatus::does_not_fit;
@@ -54,6 +55,7 @@ ExitStatus run_explain(const Command& command) {
     return explain_difference(command, static_cast<std::size_t>(compared - command.arguments.begin()));
   }
   const Request request = parse_request(command.arguments);
+  refuse_files_of_one_run(request, "explain");
   const Explanation explanation = explain(request, load_scenario(request, find_data(command.program)));
   write_result(in_form(explanation, request), request.output);
   return explanation.report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;

@@ -21,20 +21,43 @@ bool write_all(std::FILE* out, std::string_view text) {
 
 std::string reason() { return errno != 0 ? std::string(": ") + std::strerror(errno) : ""; }
 
-void write_file(std::string_view text, const std::string& path) {
+}  // namespace
+
+void write_file(std::string_view text, const std::string& path, const std::string& option) {
   const std::string right = "a file that can be written";
   errno = 0;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), &std::fclose);
-  if (!file) throw InputError("cannot write '" + path + "'" + reason(), "--output", right);
-  if (!write_all(file.get(), text)) throw InputError("cannot write '" + path + "'" + reason(), "--output", right);
+  if (!file) throw InputError("cannot write '" + path + "'" + reason(), option, right);
+  if (!write_all(file.get(), text)) throw InputError("cannot write '" + path + "'" + reason(), option, right);
 }
 
-}  // namespace
+void refuse_files_of_one_run(const Request& request, std::string_view verb) {
+  const std::string right = "shardsim simulate, which runs once";
+  const std::string reason = std::string(verb) + " simulates many runs";
+  if (!request.trace.empty()) throw InputError(reason, "--trace", right);
+  if (!request.memory_snapshot.empty()) throw InputError(reason, "--memory-snapshot", right);
+}
 
 void write_result(std::string_view text, const std::string& file) {
-  if (!file.empty()) return write_file(text, file);
+  if (!file.empty()) return write_file(text, file, "--output");
   if (write_all(stdout, text) || errno == EPIPE) return;
   throw InputError("cannot write to stdout" + reason(), "", "a stdout that is open, or -o FILE");
+}
+
+std::string shell_command(const std::vector<std::string>& words) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%";
+  std::string line = "shardsim";
+  for (const std::string& word : words) {
+    line += ' ';
+    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += '\'';
+  }
+  return line;
 }
 
 void write_remarks(std::string_view kind, const std::vector<std::string>& remarks) {

@@ -15,6 +15,7 @@
 #include "sim/request/parse_request.hpp"
 #include "sim/search/advise.hpp"
 #include "sim/search/changes.hpp"
+#include "sim/search/plan_page.hpp"
 #include "sim/search/procurement.hpp"
 #include "sim/sweep/parallel.hpp"
 #include "sim/verbs/output.hpp"
@@ -332,6 +333,10 @@ ExitStatus run_plan(const Command& command) {
   const OptionTexts probe = with(arguments.job, "topology", arguments.systems.front());
   const Request request =
       resolve_request(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
+  refuse_files_of_one_run(request, "plan");
+  if (request.format == Format::csv) {
+    throw InputError("a plan is no table of one kind of row", "--format csv", "text, markdown, json or html");
+  }
   Evaluator evaluator(data);
   evaluator.check_names(arguments.job.contains("strategy") ? probe : with(probe, "strategy", "zero3"));
 
@@ -354,10 +359,21 @@ ExitStatus run_plan(const Command& command) {
   const std::vector<WhatIf> answers =
       offers.front().fits() ? what_ifs(offers.front(), evaluator) : std::vector<WhatIf>{};
   const PlanText text(offers, answers, arguments.constraints, arguments.rows);
-  write_result(request.format == Format::json       ? render_json_plan(offers, answers, arguments.constraints)
-               : request.format == Format::markdown ? text.markdown()
-                                                    : text.text(),
-               request.output);
+  std::vector<std::string> words{"plan"};
+  words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+  const auto rendered = [&] {
+    switch (request.format) {
+      case Format::json:
+        return render_json_plan(offers, answers, arguments.constraints);
+      case Format::markdown:
+        return text.markdown();
+      case Format::html:
+        return render_plan_html(offers, answers, arguments.constraints, shell_command(words), text.text());
+      default:
+        return text.text();
+    }
+  };
+  write_result(rendered(), request.output);
   return found ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 
@@ -387,7 +403,7 @@ Money:
   --prices FILE         prices that overrule those of topologies/prices.yaml, in the same form
 Output:
   --rows N              [20]
-  --format FORMAT       text, markdown or json
+  --format FORMAT       text, markdown, json or html: a page to compare them on, with -o FILE
 
 Exit status: 0 a machine meets all constraints, 1 none does, 2 the request is wrong, 3 a bug.
 )";

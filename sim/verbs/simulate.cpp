@@ -1,6 +1,10 @@
 // One step, simulated and printed.
 #include "sim/simulate.hpp"
 
+#include "sim/report/gzip.hpp"
+#include "sim/report/html/report.hpp"
+#include "sim/report/memory_snapshot.hpp"
+#include "sim/report/run_trace.hpp"
 #include "sim/request/option_text.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/verbs/output.hpp"
@@ -10,7 +14,8 @@ namespace shardsim {
 
 namespace {
 
-std::string render(const Report& report, const Request& request) {
+std::string render(const Simulation& made, const Request& request, const Command& command) {
+  const Report& report = made.report;
   switch (request.format) {
     case Format::json:
       return render_json(report);
@@ -18,18 +23,36 @@ std::string render(const Report& report, const Request& request) {
       return render_csv(report);
     case Format::markdown:
       return render_markdown(report);
+    case Format::html:
+      return render_html(report, made.topology, made.run, made.outcome, shell_command(command.arguments));
     case Format::text:
       break;
   }
   return render_text(report, request.color && request.output.empty() && stdout_takes_color());
 }
 
+void write_files_of_the_run(const Simulation& made) {
+  const Request& request = made.request;
+  const Plan& plan = made.run.plan;
+  if (!request.trace.empty()) {
+    const RunTrace trace = make_run_trace(plan, made.topology, made.outcome);
+    const std::string text =
+        request.trace.ends_with(".pftrace") ? render_perfetto_trace(trace) : render_chrome_trace(trace);
+    write_file(request.trace.ends_with(".gz") ? gzipped(text) : text, request.trace, "--trace");
+  }
+  if (!request.memory_snapshot.empty()) {
+    write_file(render_memory_snapshot(plan, made.outcome), request.memory_snapshot, "--memory-snapshot");
+  }
+}
+
 }  // namespace
 
 ExitStatus run_simulate(const Command& command) {
   const Request request = parse_request(command.arguments);
-  const Report report = simulate(request, find_data(command.program));
-  write_result(render(report, request), request.output);
+  const Simulation made = simulate_in_full(request, load_scenario(request, find_data(command.program)));
+  const Report& report = made.report;
+  write_files_of_the_run(made);
+  write_result(render(made, request, command), request.output);
   if (request.verbosity >= 0) write_remarks("warning", report.warnings);
   return report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;
 }

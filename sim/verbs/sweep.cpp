@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "model/core/error.hpp"
+#include "model/core/suggest.hpp"
 #include "sim/request/option_text.hpp"
 #include "sim/search/evaluate.hpp"
 #include "sim/search/point_line.hpp"
@@ -32,6 +35,8 @@ struct SweepArguments {
   std::string spec, output;
   int threads = 0;
   bool dry_run = false, quiet = false;
+  std::optional<ResultFormat> format;  ///< absent: by the output's ending
+  ResultFormat result_format() const { return format.value_or(result_format_of(output)); }
 };
 
 int parse_threads(const std::string& text) {
@@ -39,6 +44,20 @@ int parse_threads(const std::string& text) {
     throw InputError("'" + text + "' is no number of threads", "--threads", "a whole number from 1 up");
   }
   return std::stoi(text);
+}
+
+ResultFormat parse_format(const std::string& text) {
+  static const std::map<std::string, ResultFormat> formats = {{"jsonl", ResultFormat::json_lines},
+                                                              {"json", ResultFormat::json_lines},
+                                                              {"csv", ResultFormat::csv},
+                                                              {"sqlite", ResultFormat::sqlite},
+                                                              {"html", ResultFormat::html}};
+  const auto found = formats.find(text);
+  if (found == formats.end()) {
+    const std::vector<std::string> known{"jsonl", "csv", "sqlite", "html"};
+    throw_unknown_name("format", text, "--format", known);
+  }
+  return found->second;
 }
 
 SweepArguments parse_arguments(const std::vector<std::string>& words) {
@@ -51,6 +70,10 @@ SweepArguments parse_arguments(const std::vector<std::string>& words) {
     };
     if (words[i] == "-o" || words[i] == "--output") {
       arguments.output = value();
+    } else if (words[i] == "--format") {
+      arguments.format = parse_format(value());
+    } else if (words[i].starts_with("--format=")) {
+      arguments.format = parse_format(words[i].substr(9));
     } else if (words[i] == "--threads") {
       arguments.threads = parse_threads(value());
     } else if (words[i].starts_with("--threads=")) {
@@ -162,8 +185,9 @@ ExitStatus dry_run(const SweepSpec& spec, const DataFolders& data) {
 }
 
 /// The finished results, in order: into OUT, and what they come to.
-SweepSummary merge(const SweepSpec& spec, const fs::path& output, const std::vector<Record>& records) {
-  const auto file = make_result_file(output, spec.space);
+SweepSummary merge(const SweepSpec& spec, const SweepArguments& arguments, const std::string& command,
+                   const std::vector<Record>& records) {
+  const auto file = make_result_file(arguments.output, arguments.result_format(), spec, command);
   SweepSummary summary(spec);
   RecordReader reader;
   for (const Record& record : records) {
@@ -254,9 +278,10 @@ std::optional<ExitStatus> begin(const SweepArguments& arguments, const DesignSpa
 }
 
 /// What rank 0 does when all ranks are done.
-ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const SweepWork& work) {
+ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const SweepWork& work,
+               const std::string& command) {
   const fs::path folder = arguments.output + journal_folder;
-  const SweepSummary summary = merge(spec, arguments.output, read_journals(folder, work.identity));
+  const SweepSummary summary = merge(spec, arguments, command, read_journals(folder, work.identity));
   const std::string text = summary.text(work.points);
   mark_finished(folder, work, text, summary.fitting() > 0);
   write_result(text, "");
@@ -299,7 +324,9 @@ ExitStatus sweep(Ranks& ranks, const Command& command) {
     const bool done = run_sweep(ranks, work, settings);
     progress.end();
     if (!done) throw InputError("interrupted", "", "the same command again, which goes on where this one stopped");
-    return end(arguments, spec, work);
+    std::vector<std::string> words{"sweep"};
+    words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+    return end(arguments, spec, work, shell_command(words));
   });
 }
 
@@ -321,9 +348,10 @@ std::string sweep_help() {
   for (const Objective& objective : objectives()) {
     aims += fmt::format("{}{}", aims.empty() ? "" : ", ", objective.name);
   }
-  return R"(Usage: shardsim sweep SPEC.yaml -o OUT [--threads N] [--dry-run] [-q]
+  return R"(Usage: shardsim sweep SPEC.yaml -o OUT [--format FORMAT] [--threads N] [--dry-run] [-q]
 
-Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending .csv or .sqlite.
+Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending .csv, .sqlite or .html: a
+page with a scatter of what costs what, filters, a heat map and a table.
 The same OUT comes of any number of threads and ranks. A sweep that was stopped goes on when the same command
 is given again: OUT.journal/ keeps what is done until all is.
 
@@ -343,6 +371,7 @@ SPEC.yaml:
 
 Options:
   -o, --output OUT   where the results go
+  --format FORMAT    jsonl, csv, sqlite or html, whatever OUT ends with
   --threads N        threads of each rank [all cores, divided among the ranks]
   --dry-run          count the points and estimate the time
   -q, --quiet        no progress on stderr

@@ -36,6 +36,9 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     };
     if (name == "--format") {
       arguments.format = choose(format_choices, "format", value());
+      if (arguments.format == Format::html) {
+        throw InputError("a validation is no page", "--format", "text, json, csv or markdown");
+      }
     } else if (name == "-o" || name == "--output") {
       arguments.output = value().value;
     } else if (name == "--threads") {
@@ -60,6 +63,7 @@ std::string render(const Validation& validation, Format format) {
     case Format::markdown:
       return render_validation_markdown(validation);
     case Format::text:
+    case Format::html:  // refused above
       break;
   }
   return render_validation_text(validation);

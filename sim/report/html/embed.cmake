@@ -1,0 +1,31 @@
+# Writes OUTPUT, a C++ source that holds the parts of a page. PARTS: NAME=FILE[,FILE...] for each, with | between them;
+# the files of one stand one after the other. A module of Vega is told its name first: vega_loader.js asks for it.
+cmake_minimum_required(VERSION 3.25)
+
+set(source "// Made by embed.cmake.\n#include \"sim/report/html/parts.hpp\"\n\nnamespace shardsim::html {\n")
+string(REPLACE "|" ";" parts "${PARTS}")
+foreach(part ${parts})
+  string(REGEX MATCH "^([a-z_]+)=(.*)$" matched "${part}")
+  set(name ${CMAKE_MATCH_1})
+  string(REPLACE "," ";" files "${CMAKE_MATCH_2}")
+  set(bytes "")
+  foreach(file ${files})
+    cmake_path(GET file STEM LAST_ONLY stem)
+    string(REGEX REPLACE "\\.min$" "" module "${stem}")
+    if(module MATCHES "^vega-")
+      string(REPLACE "vega-selection" "vega-selections" module "${module}")
+      string(HEX "\ndefine.module = \"${module}\";\n" heading)
+      string(APPEND bytes "${heading}")
+    endif()
+    file(READ ${file} content HEX)
+    string(APPEND bytes "${content}0a")
+  endforeach()
+  string(LENGTH "${bytes}" digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND source
+    "static const unsigned char ${name}_bytes[] = {${bytes}};\n"
+    "const std::string_view ${name}(reinterpret_cast<const char*>(${name}_bytes), ${size});\n")
+endforeach()
+string(APPEND source "}  // namespace shardsim::html\n")
+file(WRITE ${OUTPUT} "${source}")
