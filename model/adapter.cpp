@@ -86,10 +86,75 @@ void add_low_rank(Architecture& model, Extension& extension, ModuleId target, co
   extension.parameter(magnitude, "weight", {original.out_features});
 }
 
-void refuse_trained_biases(const Architecture& model, const std::vector<ModuleId>& targets) {
-  for (const ModuleId target : targets) {
-    if (model.module(target).parameters.size() < 2) continue;
-    throw InputError("training the biases of " + model.name + " beside adapters is not simulated yet", "bias", "none");
+void train_biases(Architecture& model, const Peft& peft, const std::vector<ModuleId>& targets) {
+  const auto train = [&](ParameterId id) {
+    Parameter& parameter = model.parameters[id.index()];
+    if (last_name(parameter.name) == "bias") parameter.trainable = true;
+  };
+  if (peft.biases == TrainedBiases::all) {
+    for (std::size_t i = 0; i < model.parameters.size(); ++i) train(ParameterId(i));
+  } else if (peft.biases == TrainedBiases::lora_only) {
+    for (const ModuleId target : targets) {
+      for (const ParameterId id : model.module(target).parameters) train(id);
+    }
+  }
+}
+
+/// A name of `modules_to_save` takes every module whose name ends so (peft/utils/other.py, _set_trainable), and all
+/// that is inside.
+bool is_saved(const Architecture& model, ModuleId id, const std::string& name) {
+  for (ModuleId at = id; at.valid(); at = model.module(at).parent) {
+    if (model.module(at).name.ends_with(name)) return true;
+  }
+  return false;
+}
+
+std::vector<ModuleId> saved_modules(const Architecture& model, const Peft& peft) {
+  std::vector<ModuleId> found;
+  std::vector<bool> taken(model.modules.size());
+  for (const std::string& name : peft.saved_modules) {
+    bool known = false;
+    for (std::size_t i = 0; i < model.modules.size(); ++i) {
+      const ModuleId id(i);
+      if (model.module(id).parameters.empty() || !is_saved(model, id, name)) continue;
+      known = true;
+      if (taken[i]) continue;
+      taken[i] = true;
+      found.push_back(id);
+    }
+    if (known) continue;
+    throw InputError(model.name + " has no module '" + name + "' with parameters", "modules_to_save",
+                     "ends of module names, such as lm_head");
+  }
+  return found;
+}
+
+/// PEFT's ModulesToSaveWrapper takes the module's place. The copy is a deep one: a tied weight is tied no more.
+void copy_module(Architecture& model, Extension& extension, ModuleId wrapped) {
+  const Module original = model.module(wrapped);
+  const ModuleId idle = extension.add(wrapped, "original_module", original.class_name, original.kind);
+  const ModuleId copy = extension.add(wrapped, "modules_to_save.default", original.class_name, original.kind);
+  for (const ModuleId id : {idle, copy}) {
+    model.modules[id.index()].in_features = original.in_features;
+    model.modules[id.index()].out_features = original.out_features;
+  }
+  model.modules[idle.index()].parameters = original.parameters;
+  model.modules[wrapped.index()].class_name = "ModulesToSaveWrapper";
+  model.modules[wrapped.index()].parameters.clear();
+  for (const ParameterId id : original.parameters) {
+    Parameter parameter = model.parameter(id);
+    const std::string name(last_name(parameter.name));
+    if (parameter.quantization) {
+      throw InputError(original.name + " is quantized, and PyTorch trains no integers", "modules_to_save",
+                       "modules that stay unquantized, such as lm_head, or --peft lora");
+    }
+    const bool is_tied_elsewhere = !parameter.name.starts_with(original.name + ".");
+    if (!is_tied_elsewhere) model.parameters[id.index()].name = model.module(idle).name + "." + name;
+    model.parameters[id.index()].trainable = false;
+    parameter.name = model.module(copy).name + "." + name;
+    parameter.trainable = true;
+    model.modules[copy.index()].parameters.emplace_back(model.parameters.size());
+    model.parameters.push_back(std::move(parameter));
   }
 }
 
@@ -161,15 +226,22 @@ Architecture apply_adapter(Architecture model, const Peft& peft) {
   if (!peft.any()) return model;
   freeze(model, peft);
   Extension extension(model, peft);
+  const std::vector<ModuleId> saved = saved_modules(model, peft);
   if (peft.kind == PeftKind::prompt) {
     add_prompt(model, extension, peft);
   } else if (peft.kind == PeftKind::adapter) {
     add_bottlenecks(model, extension, peft);
   } else {
-    const std::vector<ModuleId> targets = target_modules(model, peft);
-    if (peft.trains_biases) refuse_trained_biases(model, targets);
+    std::vector<ModuleId> targets = target_modules(model, peft);
+    std::erase_if(targets, [&](ModuleId id) { return std::find(saved.begin(), saved.end(), id) != saved.end(); });
+    if (targets.empty()) {
+      throw InputError("every target of the adapter is a module to save", "target_modules, modules_to_save",
+                       "other modules to save, such as lm_head");
+    }
+    train_biases(model, peft, targets);
     for (const ModuleId target : targets) add_low_rank(model, extension, target, peft);
   }
+  for (const ModuleId id : saved) copy_module(model, extension, id);
   return model;
 }
 

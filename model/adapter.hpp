@@ -16,6 +16,9 @@ enum class Family : std::uint8_t;
 
 enum class PeftKind : std::uint8_t { none, lora, qlora, dora, qdora, adapter, prompt };
 
+/// Which of the base's biases are trained beside an adapter: PEFT's `bias`.
+enum class TrainedBiases : std::uint8_t { none, all, lora_only };
+
 /// Storage of a frozen, quantized base.
 enum class Quantization : std::uint8_t { nf4_dq, nf4, fp4, int8, gptq4 };
 
@@ -29,7 +32,8 @@ struct Peft {
   std::vector<std::int64_t> layers;   ///< decoder layers whose modules are targets; empty: all
   std::vector<std::pair<std::string, std::int64_t>> rank_pattern;  ///< expressions over names' ends, and their ranks
   bool adapter_bias = false;                                       ///< lora_bias: lora_B has one
-  bool trains_biases = false;                                      ///< bias "all" or "lora_only"
+  TrainedBiases biases = TrainedBiases::none;
+  std::vector<std::string> saved_modules;  ///< modules_to_save: ends of names; what they name is copied and trained
   double dropout = 0;
   bool fp32_adapters = true;  ///< PEFT's autocast_adapter_dtype
   Quantization quantization = Quantization::nf4_dq;
@@ -75,8 +79,11 @@ std::span<const std::string_view> default_targets(Family family);
 ///  adapter:    AdapterHub's double_seq_bn (adapters 1.3, Houlsby et al. 2019): after attention and after the mlp of
 ///              each layer a projection down, SiLU and a projection up, "...attention_adapters.adapters.default" and
 ///              "...output_adapters.adapters.default".
-/// Throws InputError for targets that match no linear module, for families that need targets and got none, for biases
-/// that would be trained, and for models that the method does not fit.
+/// A module of `saved_modules`, or each part of it that has parameters, becomes "...original_module", which stays
+/// frozen and no longer runs, beside "...modules_to_save.default", a trained copy in the original's type; no adapter
+/// goes there. Biases are trained in the base's type, too. Throws InputError for targets that match no linear module,
+/// for saved modules that the model does not have or that are quantized, for families that need targets and got none,
+/// and for models that the method does not fit.
 Architecture apply_adapter(Architecture model, const Peft& peft);
 
 }  // namespace shardsim

@@ -67,8 +67,9 @@ enum class ModuleKind : std::uint8_t {
 };
 
 /// One nn.Module that runs: a ModuleList never does, nor does an attention's dropout under fused attention, so neither
-/// is here. `parameters` are its direct ones (what a hook on this module sees); a tied weight is listed by each module
-/// that uses it under one ParameterId. `children` stand in the order in which forward calls them.
+/// is here; but what PEFT replaced by a trained copy is, for its parameters. `parameters` are its direct ones (what a
+/// hook on this module sees); a tied weight is listed by each module that uses it under one ParameterId. `children`
+/// stand in the order in which forward calls them.
 struct Module {
   std::string name;        ///< "model.layers.3.self_attn"; the root is ""
   std::string class_name;  ///< as in transformers: "LlamaDecoderLayer"
@@ -79,6 +80,9 @@ struct Module {
   std::int64_t in_features = 0;   ///< linear only
   std::int64_t out_features = 0;  ///< linear only
   std::int32_t layer = -1;        ///< index of the decoder layer it belongs to, -1 outside
+
+  /// PEFT's ModulesToSaveWrapper: of the kind that it wraps, with the original and the copy, which runs, as children.
+  bool is_copied() const { return class_name == "ModulesToSaveWrapper"; }
 };
 
 /// Mixture of experts; absent in dense models.
@@ -164,6 +168,13 @@ class Architecture {
 
   const Module& module(ModuleId id) const { return modules[id.index()]; }
   const Parameter& parameter(ParameterId id) const { return parameters[id.index()]; }
+  /// What runs in the module's place: PEFT's copy of it, or the module itself.
+  ModuleId running(ModuleId id) const { return module(id).is_copied() ? module(id).children.back() : id; }
+  /// The original that a copy replaced.
+  bool is_idle(ModuleId id) const {
+    const ModuleId parent = module(id).parent;
+    return parent.valid() && module(parent).is_copied() && module(parent).children.front() == id;
+  }
   /// Elements of all parameters, tied ones once.
   std::int64_t parameter_count() const;
   /// Elements of those that are trained.

@@ -1,6 +1,8 @@
 // Modules under adapters: what lora.Linear and lora.Linear4bit run on top of the frozen product, AdapterHub's
 // bottlenecks, and prompt tuning's virtual tokens.
 // Sources: peft 0.21, src/peft/tuners/lora/layer.py, bnb.py and peft_model.py; adapters 1.3, methods/modeling.py.
+#include <algorithm>
+
 #include "model/graph_builder.hpp"
 
 namespace shardsim::graph {
@@ -17,7 +19,50 @@ Tensor GraphBuilder::run_linear(const std::vector<ModuleId>& modules, const Tens
   return call(modules.front(), [&] { return product(modules, input); });
 }
 
+// LoRA_QKV and LoRA_W of fms_acceleration_foak/fused_ops/unsloth_lora/*/fast_lora.py, an operator each: x and what
+// dropout made of it are kept, for each module apart, and no mask; the update is a tensor of its own for a moment.
+Tensor GraphBuilder::fused_low_rank(ModuleId wrapper, const Tensor& x) {
+  const std::vector<ModuleId>& parts = architecture_.module(wrapper).children;
+  const Module& base = architecture_.module(parts[base_layer]);
+  const Module& a = architecture_.module(parts[lora_a]);
+  const Module& b = architecture_.module(parts[lora_b]);
+  const Parameter& weight = architecture_.parameter(base.parameters.front());
+  const std::int64_t rows = x.numel / base.in_features, rank = a.out_features;
+  const auto run_function = [&] {
+    const bool drops = options_.adapter_dropout > 0;
+    const Tensor dropped = drops ? make(x.numel, x.type, false) : x;
+    const Tensor y = make(rows * base.out_features, x.type);
+    Operator& op = run("lora", {x}, {y}, {x, dropped}, {a.parameters.front(), b.parameters.front()});
+    if (drops) op.outputs.push_back(dropped.id);
+    const std::int64_t expanded = weight.quantization ? weight.numel * size_of(x.type) : 0;
+    const Kernel expand =
+        memory_kernel(x.type, static_cast<double>(weight.quantization ? weight.stored_bytes(x.type) + expanded : 0));
+    const auto pass = [&](std::int64_t bytes) { return memory_kernel(x.type, static_cast<double>(bytes)); };
+    const auto product = [&](std::int64_t m, std::int64_t n, std::int64_t k) { return matmul_kernel(x.type, m, n, k); };
+    const std::int64_t in = base.in_features, out = base.out_features;
+    op.forward = {expand, product(rows, out, in), product(rows, rank, in), product(rows, out, rank),
+                  pass(3 * y.bytes())};
+    if (drops) op.forward.push_back(pass(2 * x.bytes()));
+    op.scratch = std::max(expanded, y.bytes());
+    op.backward = {expand, product(rows, in, out), product(rows, rank, out), product(rows, in, rank),
+                   pass(8 * x.bytes())};
+    op.weight_backward = {product(in, rank, rows), product(rank, in, rows), product(rank, out, rows)};
+    op.backward_scratch = expanded + 2 * x.bytes() + x.numel;
+    if (drops) drop(dropped);
+    return y;
+  };
+  return call(parts[base_layer],
+              [&] { return call(parts[lora_a], [&] { return call(parts[lora_b], run_function); }); });
+}
+
 Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input) {
+  const bool decomposes = architecture_.module(wrappers.front()).children.size() > magnitude;
+  const std::vector<ModuleId>& parts = architecture_.module(wrappers.front()).children;
+  const bool biases = trains(architecture_.module(parts[base_layer]).parameters) ||
+                      architecture_.module(parts[lora_b]).parameters.size() > 1;
+  if (options_.implementation == Implementation::foak && wrappers.size() == 1 && !decomposes && !biases) {
+    return fused_low_rank(wrappers.front(), input);
+  }
   const auto child = [&](std::size_t n) {
     std::vector<ModuleId> children;
     for (const ModuleId wrapper : wrappers) children.push_back(architecture_.module(wrapper).children[n]);
@@ -35,7 +80,6 @@ Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tenso
   // Autocast would lower it again: each module then keeps a 16-bit copy of its own.
   const bool converts = !quantized || !autocasts();
   const Tensor x = converts ? cast(input, type_of(weight_of(lora_a))) : input;
-  const bool decomposes = architecture_.module(wrappers.front()).children.size() > magnitude;
   const bool drops = options_.adapter_dropout > 0;
   const auto run_dropout = [&] { return dropout(x, options_.adapter_dropout); };
   const Tensor dropped = decomposes && !drops ? x : call(child(lora_dropout).front(), run_dropout);

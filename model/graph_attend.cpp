@@ -335,6 +335,7 @@ Tensor rotate(GraphBuilder& b, const Tensor& states, const SharedTables& tables)
     case Implementation::torchtitan:
       return rotate_complex(b, states, *tables.cos);
     case Implementation::liger:
+    case Implementation::foak:
       if (states.id == states.storage) return rotate_in_place(b, states);
       break;  // a view is copied first; the copy is what the halves' kernels would make
     case Implementation::megatron:

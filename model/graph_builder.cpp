@@ -19,7 +19,7 @@ DType stored_type(Precision precision) {
 
 DType embedding_type(const Architecture& architecture, DType otherwise) {
   for (const Module& module : architecture.modules) {
-    if (module.kind != ModuleKind::embedding) continue;
+    if (module.kind != ModuleKind::embedding || module.is_copied()) continue;
     return architecture.parameter(module.parameters.front()).type.value_or(otherwise);
   }
   return otherwise;
@@ -102,6 +102,13 @@ DType GraphBuilder::type_of(ParameterId parameter) const {
 bool GraphBuilder::trains(const std::vector<ParameterId>& parameters) const {
   return std::any_of(parameters.begin(), parameters.end(),
                      [&](ParameterId id) { return architecture_.parameter(id).trainable; });
+}
+
+bool GraphBuilder::trains_weight(const std::vector<ParameterId>& parameters) const {
+  return std::any_of(parameters.begin(), parameters.end(), [&](ParameterId id) {
+    const Parameter& parameter = architecture_.parameter(id);
+    return parameter.trainable && parameter.shape.size() > 1;
+  });
 }
 
 Operator& GraphBuilder::run(std::string_view name, Tensors inputs, Tensors outputs, Tensors saved,

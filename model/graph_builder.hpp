@@ -30,6 +30,8 @@ using Tensors = std::initializer_list<Tensor>;
 constexpr DType promoted(DType a, DType b) { return a == DType::f32 || b == DType::f32 ? DType::f32 : a; }
 
 Kernel memory_kernel(DType type, double bytes);
+/// Of one element's cast to fp8: two readings of 16 bits, for the largest magnitude and for the cast, and one writing.
+constexpr double fp8_cast_bytes = 2 + 2 + 1;
 /// [m, k] x [k, n], `batch` times.
 Kernel matmul_kernel(DType type, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t batch = 1);
 
@@ -72,6 +74,12 @@ class GraphBuilder {
   bool autocasts() const { return options_.precision == Precision::amp_bf16 || options_.autocast; }
   /// In which a parameter is stored.
   DType type_of(ParameterId parameter) const;
+  /// Triton kernels in the place of transformers' norms.
+  bool patched_norms() const {
+    return options_.implementation == Implementation::liger || options_.implementation == Implementation::foak;
+  }
+  /// True where torchao's Float8Linear stands in the place of nn.Linear.
+  bool computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const;
   bool fused_norms() const { return options_.implementation != Implementation::hf; }
 
   // Steps.
@@ -151,6 +159,8 @@ class GraphBuilder {
   void step(Step::Kind kind, std::size_t index) { graph_.forward.push_back({kind, static_cast<std::uint32_t>(index)}); }
   bool needs_gradient(const Tensor& tensor) const { return graph_.value(tensor.id).needs_gradient; }
   bool trains(const std::vector<ParameterId>& parameters) const;
+  /// Likewise of one that is no bias.
+  bool trains_weight(const std::vector<ParameterId>& parameters) const;
   Tensor cast_weight(const std::vector<ParameterId>& parameters);
   /// The product of a module without children, or of one such module of each expert.
   Tensor product(const std::vector<ModuleId>& modules, const Tensor& input);
@@ -158,6 +168,8 @@ class GraphBuilder {
   Tensor run_linear(const std::vector<ModuleId>& modules, const Tensor& input);
   /// The same of modules that PEFT has wrapped.
   Tensor low_rank(const std::vector<ModuleId>& wrappers, const Tensor& input);
+  /// The same in one function, as FOAK has it.
+  Tensor fused_low_rank(ModuleId wrapper, const Tensor& x);
   /// The parts of such modules: of one, or of each expert.
   struct DoraModules {
     std::vector<ModuleId> base, a, b, magnitude;
@@ -176,7 +188,6 @@ class GraphBuilder {
   Tensor scale_by_weight_plus_one(const std::vector<ParameterId>& weight, const Tensor& normalized, DType type);
   Tensor fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows);
   Tensor gelu_new(const Tensor& input);
-  bool computes_in_fp8(DType input, std::int64_t in, std::int64_t out) const;
   void count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y);
 
   const Architecture& architecture_;

@@ -39,7 +39,14 @@ Tensor converted(GraphBuilder& b, const Weights& w, const Tensor& tensor, DType 
 Tensor product(GraphBuilder& b, std::string_view name, const Weights& w, const Tensor& input, std::int64_t m,
                std::int64_t n, std::int64_t k) {
   const Tensor result = b.make(m * n, w.product, false);
-  b.run(name, {input}, {result}).forward.push_back(matmul_kernel(w.product, m, n, k, w.groups));
+  Operator& op = b.run(name, {input}, {result});
+  const bool fp8 = b.computes_in_fp8(w.product, k, n);
+  if (fp8) {
+    const std::int64_t operands = m * k + k * n;
+    op.scratch = operands;
+    op.forward.push_back(memory_kernel(DType::f8, fp8_cast_bytes * real(operands * w.groups)));
+  }
+  op.forward.push_back(matmul_kernel(fp8 ? DType::f8 : w.product, m, n, k, w.groups));
   return result;
 }
 

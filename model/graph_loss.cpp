@@ -22,7 +22,7 @@ struct Head {
 };
 
 Head head_of(GraphBuilder& b, ModuleId id) {
-  const Module& module = b.architecture().module(id);
+  const Module& module = b.architecture().module(b.architecture().running(id));
   Head head{module.in_features, module.out_features, b.compute(), false, module.parameters};
   std::erase_if(head.trained, [&](ParameterId p) { return !b.architecture().parameter(p).trainable; });
   head.casts_weight = b.autocasts() && b.type_of(module.parameters.front()) != head.type;

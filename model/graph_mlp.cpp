@@ -15,19 +15,21 @@ Tensor multiply_up(GraphBuilder& b, const Tensor& active, const Tensor& up) {
   return product;
 }
 
-bool gates_in_one_kernel(const GraphBuilder& b) {
+/// FOAK's gate is part of its fused adapters (fms_acceleration_foak/models/llama.py, the "mlp" rule).
+bool gates_in_one_kernel(const GraphBuilder& b, ModuleId projection) {
   const Implementation implementation = b.options().implementation;
+  if (implementation == Implementation::foak) return !b.architecture().module(projection).children.empty();
   return implementation == Implementation::liger || implementation == Implementation::megatron;
 }
 
-/// Liger's and Megatron's kernels keep gate and up alone; Liger's writes their gradients over them.
+/// Liger's, FOAK's and Megatron's kernels keep gate and up alone; all but Megatron's write their gradients over them.
 Tensor fused_gate(GraphBuilder& b, const Tensor& gate, const Tensor& up) {
   const Tensor product = b.make(gate.numel, gate.type);
   Operator& op = b.run("gate_mul", {gate, up}, {product}, {gate, up});
   op.forward.push_back(memory_kernel(gate.type, real(3 * product.bytes())));
   op.backward.push_back(memory_kernel(gate.type, real(5 * product.bytes())));
   for (const Tensor& operand : {gate, up}) {
-    const bool in_place = b.options().implementation == Implementation::liger && operand.id == operand.storage;
+    const bool in_place = b.patched_norms() && operand.id == operand.storage;
     if (in_place) b.gradient_in_place(operand);
     b.drop(operand);
   }
@@ -36,8 +38,9 @@ Tensor fused_gate(GraphBuilder& b, const Tensor& gate, const Tensor& up) {
 
 /// down(act(gate(x)) * up(x))
 Tensor gated_mlp(GraphBuilder& b, Children& children, const Tensor& x) {
-  const bool fused_kernel = gates_in_one_kernel(b);
-  const Tensor gate = b.linear(children.need(ModuleKind::linear), x);
+  const ModuleId gate_projection = children.need(ModuleKind::linear);
+  const bool fused_kernel = gates_in_one_kernel(b, gate_projection);
+  const Tensor gate = b.linear(gate_projection, x);
   const ModuleId activation = children.need(ModuleKind::activation);
   const Tensor active = fused_kernel ? gate : b.activation(activation, gate);
   b.drop_unless(gate, active);
@@ -50,12 +53,13 @@ Tensor gated_mlp(GraphBuilder& b, Children& children, const Tensor& x) {
 
 /// gate and up come out of one projection (phi3).
 Tensor fused_projection_mlp(GraphBuilder& b, Children& children, const Tensor& x) {
-  const Tensor both = b.linear(children.need(ModuleKind::linear), x);
+  const ModuleId projection = children.need(ModuleKind::linear);
+  const Tensor both = b.linear(projection, x);
   const std::int64_t ffn = b.dims().ffn;
   const std::vector<Tensor> halves = b.split(both, {ffn, ffn});
   b.drop(both);
   const ModuleId activation = children.need(ModuleKind::activation);
-  const bool fused_kernel = gates_in_one_kernel(b);
+  const bool fused_kernel = gates_in_one_kernel(b, projection);
   const Tensor product = fused_kernel ? fused_gate(b, halves[0], halves[1]) : [&] {
     const Tensor active = b.activation(activation, halves[0]);
     const Tensor result = multiply_up(b, active, halves[1]);
@@ -135,7 +139,7 @@ Projections visit_experts(GraphBuilder& b, Children& children) {
 Tensor run_experts(GraphBuilder& b, const Projections& projections, const Tensor& rows) {
   const Tensor gate = b.grouped_linear(projections[0], rows);
   const Tensor up = b.grouped_linear(projections[1], rows);
-  const Tensor product = gates_in_one_kernel(b) ? fused_gate(b, gate, up) : [&] {
+  const Tensor product = gates_in_one_kernel(b, projections[0].front()) ? fused_gate(b, gate, up) : [&] {
     const Tensor active = b.activation_function(gate);
     b.drop(gate);
     return multiply_up(b, active, up);

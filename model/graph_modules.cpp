@@ -51,10 +51,9 @@ void GraphBuilder::drop_cast_weights() {
 // is one function that keeps its input and computes both gradients whatever is frozen
 // (torchao/float8/float8_linear.py); the gradient of a frozen weight goes at once.
 void GraphBuilder::count_quantization(Operator& op, std::int64_t x, std::int64_t w, std::int64_t y) {
-  constexpr double bytes_per_element = 2 + 2 + 1;
-  op.forward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x + w)));
-  op.backward.push_back(memory_kernel(DType::f8, bytes_per_element * real(y + w)));
-  op.weight_backward.push_back(memory_kernel(DType::f8, bytes_per_element * real(x)));
+  op.forward.push_back(memory_kernel(DType::f8, fp8_cast_bytes * real(x + w)));
+  op.backward.push_back(memory_kernel(DType::f8, fp8_cast_bytes * real(y + w)));
+  op.weight_backward.push_back(memory_kernel(DType::f8, fp8_cast_bytes * real(x)));
   op.scratch = x + w;
   op.backward_scratch = std::max(y + w, y + x);
 }
@@ -95,7 +94,7 @@ Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std:
   const Tensor y = make(rows * out, x.type);
   const bool fp8 = computes_in_fp8(x.type, in, out);
   const DType type = fp8 ? DType::f8 : x.type;
-  const bool trained = trains(parameters);
+  const bool trained = trains_weight(parameters);
   const bool keeps_input = trained || fp8;
   Operator* op = nullptr;
   if (autocasts() && !fp8 && !first.quantization && type_of(parameters.front()) != compute_) {
@@ -103,7 +102,7 @@ Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std:
     op = trained ? &run(name, {x, weight}, {y}, {x, weight}) : &run(name, {x, weight}, {y}, {weight});
     if (!trained) drop(weight);
   } else {
-    op = keeps_input ? &run(name, {x}, {y}, {x}, parameters) : &run(name, {x}, {y});
+    op = keeps_input ? &run(name, {x}, {y}, {x}, parameters) : &run(name, {x}, {y}, {}, parameters);
   }
   if (fp8) count_quantization(*op, x.numel, in * out * groups, y.numel);
   if (first.quantization) count_dequantization(*op, first, groups, x, y);
@@ -115,9 +114,10 @@ Tensor GraphBuilder::projection(std::string_view name, const Tensor& input, std:
   }
   if (trained) {
     op->weight_backward.push_back(matmul_kernel(type, out, in, rows_each, groups));
-    if (numel_of(architecture_, parameters) > in * out * groups) {  // the bias: a sum over rows
-      op->weight_backward.push_back(memory_kernel(y.type, real(y.bytes())));
-    }
+  }
+  const bool biased = numel_of(architecture_, parameters) > in * out * groups;
+  if (biased && trains({parameters.back()})) {  // a sum over rows
+    op->weight_backward.push_back(memory_kernel(y.type, real(y.bytes())));
   }
   drop_unless(x, input);
   if (!first.quantization) return y;
@@ -139,6 +139,7 @@ Tensor GraphBuilder::product(const std::vector<ModuleId>& modules, const Tensor&
 
 Tensor GraphBuilder::linear(ModuleId id, const Tensor& input) {
   return call(id, [&] {
+    if (const ModuleId copy = architecture_.running(id); copy != id) return linear(copy, input);
     const std::vector<ModuleId> one = {id};
     return architecture_.module(id).children.empty() ? product(one, input) : low_rank(one, input);
   });
@@ -150,6 +151,7 @@ Tensor GraphBuilder::grouped_linear(const std::vector<ModuleId>& experts, const 
 
 Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
   return call(id, [&] {
+    if (const ModuleId copy = architecture_.running(id); copy != id) return norm(copy, input);
     const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
     // A norm without parameters does not occur in these families, but its width would still be the row.
     const std::int64_t width = parameters.empty() ? dims().hidden : architecture_.parameter(parameters.front()).numel;
@@ -161,7 +163,7 @@ Tensor GraphBuilder::norm(ModuleId id, const Tensor& input) {
 
 // One kernel that keeps its input and the statistics of each row: mean and 1/std, or 1/rms alone.
 Tensor GraphBuilder::fused_norm(const std::vector<ParameterId>& parameters, const Tensor& input, std::int64_t rows) {
-  const bool own_kernel = options_.implementation == Implementation::liger;  // which autocast does not know
+  const bool own_kernel = patched_norms();  // which autocast does not know
   const Tensor x = autocasts() && !own_kernel ? cast(input, DType::f32) : input;
   const Tensor y = make(x.numel, x.type);
   const std::int64_t statistics_per_row = dims().norm == NormKind::layer ? 2 : 1;
@@ -245,6 +247,7 @@ Tensor GraphBuilder::scale_by_weight_plus_one(const std::vector<ParameterId>& we
 
 Tensor GraphBuilder::embedding(ModuleId id, const std::optional<Tensor>& indices, std::int64_t rows) {
   return call(id, [&] {
+    if (const ModuleId copy = architecture_.running(id); copy != id) return embedding(copy, indices, rows);
     const std::vector<ParameterId>& parameters = architecture_.module(id).parameters;
     const std::int64_t width = architecture_.parameter(parameters.front()).shape.back();
     const DType type = type_of(parameters.front());

@@ -248,8 +248,9 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
 double model_flops_per_token(const Architecture& architecture, std::int64_t seq_len) {
   const Dimensions& d = architecture.dims;
   double in_products = 0;
-  for (const Module& module : architecture.modules) {
-    if (module.kind != ModuleKind::linear || !module.children.empty()) continue;
+  for (std::size_t i = 0; i < architecture.modules.size(); ++i) {
+    const Module& module = architecture.modules[i];
+    if (module.kind != ModuleKind::linear || !module.children.empty() || architecture.is_idle(ModuleId(i))) continue;
     const bool trained = architecture.parameter(module.parameters.front()).trainable;
     const double elements = static_cast<double>(module.in_features) * static_cast<double>(module.out_features);
     const bool routed = d.experts && module.name.find(".experts.") != std::string::npos;

@@ -17,10 +17,11 @@ using OperatorId = Id<struct OperatorTag>;
 
 enum class AttentionKind : std::uint8_t { flash, sdpa, eager };
 enum class LossKind : std::uint8_t { eager, plain, chunked, fused };
-enum class Implementation : std::uint8_t { hf, torchtitan, liger, megatron };
+enum class Implementation : std::uint8_t { hf, torchtitan, liger, foak, megatron };
 /// transformers' modules, some of them patched or not: the loss is computed in the model's forward().
 constexpr bool is_transformers(Implementation implementation) {
-  return implementation == Implementation::hf || implementation == Implementation::liger;
+  return implementation == Implementation::hf || implementation == Implementation::liger ||
+         implementation == Implementation::foak;
 }
 
 /// What decides the graph besides the architecture.
@@ -122,7 +123,9 @@ struct Graph {
 };
 
 /// Follows the modules of transformers 4.57 under eager PyTorch (hf), or torchtitan's, Liger's and Megatron-LM's
-/// replacements for norms, rotation, activations and dropout. What hf's layers save is checked against the real modules
+/// replacements for norms, rotation, activations and dropout. foak stands for the fused kernels of Foundation Model
+/// Stack's fms-acceleration (from Unsloth): norms and rotation as Liger's, whole adapters as one function each, the
+/// gate of the mlp left to transformers. What hf's layers save is checked against the real modules
 /// on a CPU (tests/model/graph_measured_test.cpp); the other implementations follow their source. Experts are loaded
 /// evenly. The chunked loss is torchtitan's ChunkedLossWrapper, the fused one Liger's fused linear cross entropy,
 /// whatever the implementation of the layers. `compile` rewrites the layers (graph_compile.hpp). Throws InputError for

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "model/core/error.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 #include "sim/request/choices.hpp"
 
 namespace shardsim {
@@ -18,7 +21,7 @@ void refuse_impossible(const Request& request) {
   const Peft& peft = request.peft;
   if (request.implementation == Implementation::megatron) {
     throw InputError("Megatron-LM trains every parameter: it has no adapters", "--peft, --implementation megatron",
-                     "--implementation hf, torchtitan or liger, or --peft none");
+                     "--implementation hf, torchtitan, liger or foak, or --peft none");
   }
   if (!peft.quantizes()) return;
   if (request.precision == Precision::fp8_mixed) {
@@ -47,19 +50,42 @@ void refuse_impossible(const Request& request) {
   }
 }
 
-/// Low-rank adapters meet more of the frameworks than the other methods do.
-void refuse_combinations(const Request& request) {
-  const Peft& peft = request.peft;
-  const bool plain_low_rank = peft.low_rank() && !peft.decomposes();
-  if (plain_low_rank) return;
-  if (request.compile || request.checkpointing == Checkpointing::selective ||
-      request.precision == Precision::fp8_mixed) {
-    throw InputError("this method with compiled blocks, selective checkpointing or fp8 is not simulated yet", "--peft",
-                     "lora or qlora, or --compile off, --checkpointing none, full or every:K, and another --precision");
+bool trains_parts_of_base(const Peft& peft) {
+  return peft.biases != TrainedBiases::none || !peft.saved_modules.empty();
+}
+
+bool trains_bias_of_frozen_weight(const Architecture& model, const Module& module) {
+  return module.parameters.size() > 1 && !model.parameter(module.parameters.front()).trainable &&
+         model.parameter(module.parameters.back()).trainable;
+}
+
+/// Biases and PEFT's copies of modules are trained in the type that the base was loaded in.
+void refuse_trained_parts(const Request& request, const Architecture& model) {
+  const bool any_in_base_type =
+      std::any_of(model.parameters.begin(), model.parameters.end(),
+                  [](const Parameter& parameter) { return parameter.trainable && !parameter.type; });
+  if (is_whole(request) && request.precision == Precision::fp16_mixed && any_in_base_type) {
+    throw InputError("PyTorch's GradScaler refuses to unscale FP16 gradients, which what PEFT trains of the base has",
+                     "modules_to_save, bias, --precision fp16-mixed", "--precision bf16-mixed");
   }
-  if (request.kind == StrategyKind::device_map) {
-    throw InputError("this method under a device map is not simulated yet", "--peft, --strategy device-map",
-                     "lora or qlora, or single, ddp or fsdp");
+  const bool mixes = std::any_of(model.modules.begin(), model.modules.end(),
+                                 [&](const Module& module) { return trains_bias_of_frozen_weight(model, module); });
+  if (is_fsdp1(request.kind) && !request.fsdp.use_orig_params && mixes) {
+    throw InputError(
+        "FSDP1 flattens a trained bias with its frozen weight: \"Must flatten tensors with uniform requires_grad when "
+        "use_orig_params=False\"",
+        "bias, --strategy " + request.strategy, "bias none, or fsdp_use_orig_params true in the accelerate file");
+  }
+}
+
+void describe_trained_parts(const Peft& peft, std::vector<std::string>& assumptions) {
+  if (!peft.saved_modules.empty()) {
+    assumptions.emplace_back(
+        "modules_to_save: PEFT keeps the original frozen beside a trained copy in the original's type; a container is "
+        "copied part by part");
+  }
+  if (peft.biases != TrainedBiases::none) {
+    assumptions.emplace_back("biases are trained in the type that the base was loaded in");
   }
 }
 
@@ -118,16 +144,19 @@ void describe_runtime(const Request& request, std::vector<std::string>& assumpti
   }
 }
 
-// transformers' Trainer (4.57 to 5.23) and accelerate 1.15: fsdp2_prepare_auto_wrap_policy() knows two policies, and
-// answers None to peft's.
-void warn_of_wrapping(Request& request) {
-  const bool trains_with_transformers =
-      request.implementation == Implementation::hf || request.implementation == Implementation::liger;
-  if (!is_fsdp2(request.kind) || !trains_with_transformers) return;
+void describe_wrapping(Request& request, std::vector<std::string>& assumptions) {
+  if (!wraps_layers(request)) {
+    assumptions.emplace_back(
+        "Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not know: all decoder layers "
+        "are "
+        "one unit, the root's, which is gathered at once and again for backward");
+    return;
+  }
+  if (!is_fsdp2(request.kind) || !is_transformers(request.implementation)) return;
   request.warnings.emplace_back(
       "adapters under FSDP2: Hugging Face's Trainer sets peft's wrap policy, which accelerate's FSDP2 does not apply, "
       "so that all decoder layers are one unit and gathered at once; simulated is a unit a layer, as without the "
-      "Trainer");
+      "Trainer (with it: --accelerate and a file of fsdp_version 2)");
 }
 
 }  // namespace
@@ -174,15 +203,16 @@ void take_stored_quantization(Request& request, const Architecture& architecture
   assumptions.push_back(fmt::format("the base is quantized as its own config.json says: {} ({})", name, stored.method));
 }
 
-void choose_adapter_types(Request& request, std::vector<std::string>& assumptions) {
+void choose_adapter_types(Request& request, const Architecture& base, std::vector<std::string>& assumptions) {
   Peft& peft = request.peft;
   if (!peft.any()) return;
   refuse_impossible(request);
-  refuse_combinations(request);
   const bool mixed = keeps_master_weights(request.precision);
   const bool whole = is_whole(request);
   peft.fp32_adapters = whole && mixed;
-  const bool upcasts = whole && mixed && request.implementation == Implementation::hf;
+  // prepare_model_for_kbit_training leaves GPTQ's models as they are (peft/utils/other.py).
+  const bool upcasts =
+      whole && mixed && request.implementation == Implementation::hf && peft.quantization != Quantization::gptq4;
   peft.kbit_upcast = peft.quantizes() && peft.kbit_upcast.value_or(upcasts);
   if (whole && mixed) {
     assumptions.emplace_back(
@@ -192,7 +222,11 @@ void choose_adapter_types(Request& request, std::vector<std::string>& assumption
     assumptions.emplace_back(
         "a frozen base in 16 bits; adapters compute in 16 bits and are updated in fp32, without autocast");
   }
-  warn_of_wrapping(request);
+  if (trains_parts_of_base(peft)) {
+    refuse_trained_parts(request, apply_adapter(base, peft));
+    describe_trained_parts(peft, assumptions);
+  }
+  describe_wrapping(request, assumptions);
   describe_method(request, assumptions);
   describe_runtime(request, assumptions);
   describe_base(request, assumptions);

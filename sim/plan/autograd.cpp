@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "model/core/check.hpp"
 
@@ -133,11 +134,33 @@ void Autograd::backward() {
       strategy_.post_backward(id);
       if (!is_layer) continue;
       if (is_checkpointed(module)) {
-        for (const ValueId input : layers_[static_cast<std::size_t>(module.layer)].inputs) drop(input);
+        leave_recomputed(module.layer);
       }
       recorder_.mark(Phase::backward, -1, "between layers");
     }
   }
+  let_retained_go();
+}
+
+void Autograd::leave_recomputed(std::int32_t layer) {
+  for (const ValueId output : std::exchange(recomputed_outputs_, {})) drop(output);
+  for (const ValueId input : layers_[static_cast<std::size_t>(layer)].inputs) {
+    ValueState& state = values_[input.index()];
+    if (!recomputation_.retains_inputs || state.gradient == no_gradient || state.owners != 1) {
+      drop(input);
+      continue;
+    }
+    // The layer below will write its output anew: only the storage is kept.
+    state.owners = 0;
+    retained_.push_back(std::exchange(state.storage, TensorId{}));
+    ++gradients_[state.gradient].owners;
+    retained_gradients_.push_back(state.gradient);
+  }
+}
+
+void Autograd::let_retained_go() {
+  for (const TensorId input : std::exchange(retained_, {})) recorder_.release(input);
+  for (const std::uint32_t gradient : std::exchange(retained_gradients_, {})) release_gradient(gradient);
 }
 
 // The layer's forward once more, now keeping what backward needs. Its values get fresh storages, but for those that
@@ -177,7 +200,14 @@ void Autograd::recompute(ModuleId layer) {
       }
     }
   }
-  for (const ValueId value : held) drop(value);
+  for (const ValueId value : held) {
+    const bool is_output = is_in(value, range.outputs);
+    if (recomputation_.reentrant && is_output) {
+      recomputed_outputs_.push_back(value);
+    } else {
+      drop(value);
+    }
+  }
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 

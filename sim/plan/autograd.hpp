@@ -26,8 +26,8 @@ namespace shardsim {
 ///   is that of a tied weight's;
 /// - a parameter's gradient is complete when its last use has run backward; then the strategy's hook fires at once;
 /// - a checkpointed decoder layer keeps its inputs and the outputs of its cached operators only, and runs its forward
-///   again before its backward, to its end or up to the last operator that saves something (torch/utils/checkpoint.py,
-///   non-reentrant).
+///   again before its backward, to its end or up to the last operator that saves something (torch/utils/checkpoint.py);
+///   reentrant checkpoints hold its recomputed output meanwhile.
 class Autograd {
  public:
   /// All but `gradient_type` outlive it.
@@ -78,6 +78,10 @@ class Autograd {
   void drop(ValueId value);
   void recompute(ModuleId layer);
   void run_again(std::uint32_t op);
+  /// After a checkpointed layer's backward.
+  void leave_recomputed(std::int32_t layer);
+  /// At the end of backward.
+  void let_retained_go();
 
   // Gradients: autograd_gradients.cpp.
   void run_backward(const Operator& op);
@@ -114,9 +118,13 @@ class Autograd {
     std::size_t begin = 0, end = 0, last_save = 0;
     bool last_saves_output = false;
     std::vector<ValueId> inputs, escaping;
+    std::vector<ValueId> outputs;  ///< of what escapes: what a later layer or the head reads
     bool reruns(std::size_t step) const { return step < last_save || (step == last_save && last_saves_output); }
   };
   std::vector<LayerRange> layers_;
+  std::vector<ValueId> recomputed_outputs_;  ///< of the layer whose backward runs, under reentrant checkpoints
+  std::vector<TensorId> retained_;           ///< layers' inputs
+  std::vector<std::uint32_t> retained_gradients_;
   double recomputed_flops_ = 0;
 };
 

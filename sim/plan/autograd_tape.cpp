@@ -39,7 +39,16 @@ void Autograd::count_uses() {
 void Autograd::find_layers() {
   std::vector<std::uint32_t> written_in(graph_.values.size(), ~0U);
   std::int32_t layer = -1;
+  const auto note_output = [&](ValueId value) {
+    const std::uint32_t writer = written_in[value.index()];
+    if (writer >= layers_.size() || static_cast<std::int32_t>(writer) == layer) return;
+    std::vector<ValueId>& outputs = layers_[writer].outputs;
+    if (std::find(outputs.begin(), outputs.end(), value) == outputs.end()) outputs.push_back(value);
+  };
   for (std::size_t i = 0; i < graph_.forward.size(); ++i) {
+    if (graph_.forward[i].kind == Step::Kind::run) {
+      for (const ValueId input : graph_.operators[graph_.forward[i].index].inputs) note_output(input);
+    }
     const Step& step = graph_.forward[i];
     if (step.kind == Step::Kind::enter || step.kind == Step::Kind::leave) {
       const Module& module = architecture_.modules[step.index];

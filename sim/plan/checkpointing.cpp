@@ -6,9 +6,9 @@ namespace shardsim {
 namespace {
 
 enum class Product : std::uint8_t {
-  none,     ///< no product, or one of LLM.int8's own
+  none,     ///< no product, or one that no list names: LLM.int8's own, fp8's aten::_scaled_mm
   plain,    ///< aten::mm
-  kept,     ///< aten::addmm, bmm, _scaled_mm and attention, which torch lists as compute-intensive
+  kept,     ///< aten::addmm, bmm and attention, which torch lists as compute-intensive
   grouped,  ///< aten::_grouped_mm, which it does not list
 };
 
@@ -28,12 +28,13 @@ Product product_of(const Operator& op, const Architecture& architecture) {
   const auto kernel = std::find_if(op.forward.begin(), op.forward.end(), is(KernelKind::matmul));
   if (kernel == op.forward.end()) return Product::none;
   const Module& module = architecture.module(op.module);
+  if (module.class_name == "DoraLinearLayer") return Product::plain;
   if (module.kind != ModuleKind::linear) return holds_experts(architecture, module) ? Product::grouped : Product::kept;
   if (module.parameters.empty()) return Product::none;
   const std::optional<Quantization> stored = architecture.parameter(module.parameters.front()).quantization;
-  if (stored == Quantization::int8) return Product::none;
+  if (stored == Quantization::int8 || kernel->type == DType::f8) return Product::none;
   const bool biased = module.parameters.size() > 1;
-  return biased || kernel->type == DType::f8 ? Product::kept : Product::plain;
+  return biased ? Product::kept : Product::plain;
 }
 
 std::vector<bool> operators_kept_by_torchtitan(const Architecture& architecture, const Graph& graph) {
@@ -61,7 +62,9 @@ Recomputation plan_recomputation(const Request& request, const Architecture& arc
   Recomputation plan;
   plan.layers.assign(static_cast<std::size_t>(architecture.dims.layers), false);
   plan.cached.assign(graph.operators.size(), false);
-  plan.early_stop = request.implementation != Implementation::torchtitan;
+  plan.reentrant = request.use_reentrant.value_or(false);
+  plan.early_stop = request.implementation != Implementation::torchtitan && !plan.reentrant;
+  plan.retains_inputs = plan.reentrant && is_fsdp1(request.kind) && architecture.adapted();
   switch (request.checkpointing) {
     case Checkpointing::none:
       break;

@@ -205,9 +205,10 @@ TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double
   return add(bytes, path.latency, pinned ? 0 : path.bandwidth * pageable_copy_fraction, path.uses, 1);
 }
 
-TransferId Cluster::rendezvous(std::size_t sequence) {
-  if (rendezvous_.size() <= sequence) rendezvous_.resize(sequence + 1);
-  TransferId& meeting = rendezvous_[sequence];
+TransferId Cluster::rendezvous(Occasion kind, std::size_t sequence) {
+  std::vector<TransferId>& meetings = rendezvous_[static_cast<std::size_t>(kind)];
+  if (meetings.size() <= sequence) meetings.resize(sequence + 1);
+  TransferId& meeting = meetings[sequence];
   if (!meeting.valid()) meeting = add(0, Time{}, 0, {}, 2);
   return meeting;
 }

@@ -18,6 +18,8 @@ namespace shardsim {
 enum class Direction : std::uint8_t { to_device, to_host };
 /// Between drives and host memory.
 enum class StorageAccess : std::uint8_t { read, write };
+/// What two programs of a device map meet for: to hand over the hidden state, or the turn to write.
+enum class Occasion : std::uint8_t { move, save };
 
 /// Programs of different device classes meet in the collectives of their groups: the k-th collective that one program
 /// issues in a group is the k-th of every other. Where a class's members stand in several groups of a communicator at
@@ -46,8 +48,8 @@ class Cluster {
                         double total_bytes);
   /// Every member of the class copies `bytes` at once.
   TransferId copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned);
-  /// The `sequence`-th meeting of two programs; made by the first that reaches it. Moves nothing.
-  TransferId rendezvous(std::size_t sequence);
+  /// The `sequence`-th meeting of two programs of its kind; made by the first that reaches it. Moves nothing.
+  TransferId rendezvous(Occasion kind, std::size_t sequence);
   /// Alone, between two devices; both are classes of their own.
   TransferId peer_copy(DeviceId from, DeviceId to, double bytes);
   /// True where the class's host has drives.
@@ -101,7 +103,7 @@ class Cluster {
   std::vector<Path> storage_read_, storage_write_;       ///< likewise; empty without drives
   std::vector<std::int64_t> ranks_;                      ///< likewise
   std::array<Meetings, 2> meetings_;                     ///< by Group
-  std::vector<TransferId> rendezvous_;
+  std::array<std::vector<TransferId>, 2> rendezvous_;    ///< by Occasion
 };
 
 }  // namespace shardsim

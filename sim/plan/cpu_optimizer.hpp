@@ -9,6 +9,9 @@
 
 namespace shardsim {
 
+/// Moments of a tensor's own size that the optimizer in host memory keeps.
+std::int64_t host_moments(OptimizerKind kind);
+
 /// Updates tensors in host memory in the host thread, which waits. States are pageable and appear in the first step
 /// that touches their tensor; Lion's (deepspeed/ops/lion/cpu_lion.py) has the tensor's type.
 class CpuOptimizer {

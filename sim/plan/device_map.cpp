@@ -17,7 +17,12 @@ std::optional<Quantization> quantization_of(const Architecture& architecture) {
   return {};
 }
 
-bool is_head(const Module& module) { return module.parent == ModuleId(0) && module.kind == ModuleKind::linear; }
+/// The head, or the original of a head that PEFT copied.
+bool is_head(const Architecture& architecture, const Module& module) {
+  if (module.kind != ModuleKind::linear) return false;
+  const Module& parent = architecture.module(module.parent);
+  return (parent.is_copied() ? parent.parent : module.parent) == ModuleId(0);
+}
 
 /// Bytes of each module with all below it, as they are estimated before weights are loaded and adapters added; a tied
 /// parameter counts where it stands first.
@@ -35,7 +40,10 @@ class ModuleSizes {
   }
   std::int64_t of(ModuleId m) const { return bytes_[m.index()]; }
   bool is_layer(ModuleId m) const { return std::find(layers_.begin(), layers_.end(), m) != layers_.end(); }
-  bool is_whole(ModuleId m) const { return architecture_.module(m).children.empty() || is_layer(m); }
+  bool is_whole(ModuleId m) const {
+    const Module& module = architecture_.module(m);
+    return module.children.empty() || module.is_copied() || is_layer(m);
+  }
 
   /// The largest of the undividable modules below these, and its bytes.
   std::int64_t largest(std::deque<ModuleId> modules, std::vector<ModuleId>& names) const {
@@ -74,7 +82,7 @@ class ModuleSizes {
     for (const ParameterId p : architecture_.module(m).parameters) {
       if (taken_[p.index()]) continue;
       taken_[p.index()] = true;
-      bytes += bytes_of(architecture_.parameter(p), is_head(architecture_.module(m)));
+      bytes += bytes_of(architecture_.parameter(p), is_head(architecture_, architecture_.module(m)));
     }
     for (const ModuleId child : architecture_.module(m).children) bytes += add(child);
     return bytes_[m.index()] = bytes;

@@ -43,4 +43,7 @@ DeviceMap infer_device_map(const Architecture& architecture, std::int64_t elemen
 /// where some do not fit on the GPUs, because weights that accelerate keeps elsewhere cannot be trained.
 DeviceMap map_devices(const Request& request, const Topology& topology, const Architecture& architecture);
 
+/// The model with what lies on other devices shrunk to nothing.
+Architecture part_on_device(const Architecture& architecture, const DeviceMap& map, std::int32_t device);
+
 }  // namespace shardsim

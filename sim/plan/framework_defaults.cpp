@@ -18,8 +18,7 @@ AttentionKind fastest_attention(const Architecture& architecture) {
 }  // namespace
 
 void choose_attention(Request& request, const Architecture& architecture, std::vector<std::string>& assumptions) {
-  const bool of_transformers =
-      request.implementation == Implementation::hf || request.implementation == Implementation::liger;
+  const bool of_transformers = is_transformers(request.implementation);
   const AttentionKind fastest = fastest_attention(architecture);
   if (of_transformers && request.attention < fastest) {
     request.attention = fastest;

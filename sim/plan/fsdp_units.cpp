@@ -30,9 +30,11 @@ FsdpParameter shard(const Architecture& architecture, ParameterId id, std::int64
   return {id, ceil_div(rows, world) * row, local_rows(rows, rank, world) * row, parameter.trainable};
 }
 
-bool holds_trained(const Architecture& architecture, const Module& module) {
-  return std::any_of(module.parameters.begin(), module.parameters.end(),
-                     [&](ParameterId id) { return architecture.parameter(id).trainable; });
+bool trains_weight(const Architecture& architecture, const Module& module) {
+  return std::any_of(module.parameters.begin(), module.parameters.end(), [&](ParameterId id) {
+    const Parameter& parameter = architecture.parameter(id);
+    return parameter.trainable && parameter.name.ends_with(".weight");
+  });
 }
 
 class UnitCollector {
@@ -67,7 +69,8 @@ Landmarks find_landmarks(const Architecture& architecture) {
   Landmarks found;
   for (std::size_t i = 0; i < architecture.modules.size(); ++i) {
     const Module& module = architecture.modules[i];
-    if (module.layer >= 0) continue;
+    const bool inside_copy = module.parent.valid() && architecture.module(module.parent).is_copied();
+    if (module.layer >= 0 || inside_copy) continue;
     if (module.kind == ModuleKind::embedding && !found.embedding.valid()) found.embedding = ModuleId(i);
     if (module.kind == ModuleKind::norm) found.norm = ModuleId(i);
     if (module.kind == ModuleKind::linear && module.parent == ModuleId(0)) found.head = ModuleId(i);
@@ -92,7 +95,7 @@ std::int64_t FsdpUnit::trained_shard_elements() const {
 }
 
 std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
-                                 bool reshard_after_forward) {
+                                 bool reshard_after_forward, bool layers_apart) {
   UnitCollector collector(architecture, rank, world);
   const Landmarks landmarks = find_landmarks(architecture);
   std::vector<FsdpUnit> units(1);
@@ -110,14 +113,17 @@ std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t 
   } else if (landmarks.embedding.valid()) {
     add({landmarks.embedding, landmarks.embedding, {}, reshard_after_forward, true}, {landmarks.embedding});
   }
-  for (const ModuleId layer : architecture.layer_modules())
-    add({layer, layer, {}, reshard_after_forward, false}, {layer});
+  if (layers_apart) {
+    for (const ModuleId layer : architecture.layer_modules()) {
+      add({layer, layer, {}, reshard_after_forward, false}, {layer});
+    }
+  }
   if (!tied && landmarks.head.valid()) {
     const ModuleId first = landmarks.norm.valid() ? landmarks.norm : landmarks.head;
     add({first, landmarks.head, {}, false, false}, {landmarks.norm, landmarks.head});
   }
   FsdpUnit& root = units.front();
-  root = {ModuleId(0), ModuleId(0), {}, false, true};
+  root = {ModuleId(0), ModuleId(0), {}, !layers_apart && reshard_after_forward, true};
   collector.take(root, ModuleId(0));
   if (root.parameters.empty()) units.erase(units.begin());
   return units;
@@ -127,12 +133,14 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
   std::vector<FlatUnit> units(1);
   units.front().module = ModuleId(0);
   for (const ModuleId layer : architecture.layer_modules()) units.emplace_back().module = layer;
-  for (FlatUnit& unit : units) unit.trained = !architecture.adapted();
   std::vector<bool> taken(architecture.parameters.size());
   for (std::size_t m = 0; m < architecture.modules.size(); ++m) {
     const Module& module = architecture.modules[m];
-    const bool apart = architecture.adapted() && module.children.empty() && holds_trained(architecture, module);
-    if (apart) units.push_back({ModuleId(m), {}, 0, 0, true, module.layer >= 0});
+    const bool apart = architecture.adapted() && module.children.empty() && trains_weight(architecture, module);
+    if (apart) {
+      units.emplace_back().module = ModuleId(m);
+      units.back().nested = module.layer >= 0;
+    }
     FlatUnit& unit = apart ? units.back() : units[module.layer < 0 ? 0 : 1 + static_cast<std::size_t>(module.layer)];
     for (const ParameterId id : module.parameters) {
       if (taken[id.index()]) continue;
@@ -141,9 +149,13 @@ std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t 
       if (!is_sharded(parameter)) continue;
       unit.parameters.push_back(id);
       unit.elements += parameter.quantization ? stored_rows(parameter) : parameter.numel;
+      if (parameter.trainable) unit.trained_elements += parameter.numel;
     }
   }
-  for (FlatUnit& unit : units) unit.shard = ceil_div(unit.elements, world);
+  for (FlatUnit& unit : units) {
+    unit.shard = ceil_div(unit.elements, world);
+    unit.trained = unit.trained_elements > 0;
+  }
   return units;
 }
 

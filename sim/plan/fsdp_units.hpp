@@ -39,23 +39,25 @@ struct FsdpUnit {
 /// belongs to the root, which stays gathered too. With tied embeddings the embedding joins the norm and the head in
 /// their unit, which then is gathered from the beginning (one group must own a shared weight: torch 2.13 checks it).
 /// Units stand in the order in which FSDP visits its states: the root (if it has parameters), then as modules stand.
+/// Without `layers_apart` no policy wraps the layers, and the root has them all.
 std::vector<FsdpUnit> fsdp_units(const Architecture& architecture, std::int64_t rank, std::int64_t world,
-                                 bool reshard_after_forward);
+                                 bool reshard_after_forward, bool layers_apart = true);
 
 /// One FlatParameter of FSDP1: all parameters of a wrapped module end to end, padded to the ranks, so that all ranks
 /// own alike. Quantized weights count the 16-bit elements that they are stored as.
 struct FlatUnit {
   ModuleId module;
   std::vector<ParameterId> parameters;
-  std::int64_t elements = 0;  ///< before padding
-  std::int64_t shard = 0;     ///< of one rank, padding included
-  bool trained = true;        ///< a FlatParameter requires gradients as a whole, or not at all
-  bool nested = false;        ///< inside of a decoder layer's unit
+  std::int64_t elements = 0;          ///< before padding
+  std::int64_t shard = 0;             ///< of one rank, padding included
+  bool trained = true;                ///< it has a gradient, of all its elements
+  std::int64_t trained_elements = 0;  ///< of those parameters that require one; fewer only with use_orig_params
+  bool nested = false;                ///< inside of a decoder layer's unit
 };
 
 /// As accelerate's TRANSFORMER_BASED_WRAP wraps: each decoder layer; the root, first of all, holds the rest. Beside
-/// frozen parameters, each module without children that has a trained weight is a unit of its own, behind all others
-/// (peft/utils/other.py, fsdp_auto_wrap_policy).
+/// frozen parameters, each module without children whose weight is trained is a unit of its own, behind all others
+/// (peft/utils/other.py, fsdp_auto_wrap_policy); a trained bias beside a frozen weight stays with its layer.
 std::vector<FlatUnit> flat_units(const Architecture& architecture, std::int64_t world);
 
 /// By rank, numbers that are equal for ranks that own shards of equal sizes.

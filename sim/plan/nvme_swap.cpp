@@ -8,14 +8,16 @@
 
 #include "model/core/error.hpp"
 #include "model/core/units.hpp"
+#include "sim/plan/cpu_optimizer.hpp"
 
 namespace shardsim {
 
 OptimizerSwap::OptimizerSwap(Recorder& recorder, const ZeroOptions& options, const ZeroSizes& sizes,
-                             std::vector<std::int64_t> sub_groups)
+                             std::int64_t moments, std::vector<std::int64_t> sub_groups)
     : recorder_(recorder),
       options_(options),
       master_bytes_(sizes.master),
+      moments_(moments),
       elements_(std::move(sub_groups)),
       read_(recorder.stream("nvme read")),
       write_(recorder.stream("nvme write")),
@@ -30,7 +32,7 @@ void OptimizerSwap::initialise() {
     if (!holds(i)) continue;
     const std::int64_t bytes = elements_[i] * master_bytes_;
     recorder_.allocate_host(Pool::storage, Category::master_weights, bytes, "master partition");
-    recorder_.allocate_host(Pool::storage, Category::optimizer, 2 * bytes, "moments");
+    if (moments_ > 0) recorder_.allocate_host(Pool::storage, Category::optimizer, moments_ * bytes, "moments");
     recorder_.allocate_host(Pool::storage, Category::gradients, bytes, "fp32 grad partition");
   }
 }
@@ -49,7 +51,7 @@ void OptimizerSwap::write_gradient(std::int64_t elements, TensorId on_device, St
 void OptimizerSwap::begin_step() { recorder_.synchronize_stream(write_); }
 
 TaskId OptimizerSwap::read(std::size_t sub_group) {
-  const std::int64_t bytes = 4 * elements_[sub_group] * master_bytes_;
+  const std::int64_t bytes = (2 + moments_) * elements_[sub_group] * master_bytes_;
   return recorder_.storage(StorageAccess::read, static_cast<double>(bytes), "read states and grad", read_);
 }
 
@@ -62,7 +64,7 @@ void OptimizerSwap::swap_in(std::size_t sub_group) {
 
 void OptimizerSwap::swap_out(std::size_t sub_group) {
   if (options_.pipeline_write) recorder_.synchronize(leaving_);
-  const std::int64_t bytes = 3 * elements_[sub_group] * master_bytes_;
+  const std::int64_t bytes = (1 + moments_) * elements_[sub_group] * master_bytes_;
   leaving_ = recorder_.storage(StorageAccess::write, static_cast<double>(bytes), "write states", write_);
   if (!options_.pipeline_write) recorder_.synchronize(leaving_);
 }
@@ -164,11 +166,13 @@ void check_nvme(Request& request, const Topology& topology, const Architecture& 
   }
   ZeroOptions& zero = request.zero;
   if (request.offload.optimizer_on_nvme) {
-    const std::int64_t least = zero.pipeline_read || zero.pipeline_write ? 8 : 4;
+    const std::int64_t states = 2 + host_moments(request.optimizer);  // with weights and gradients
+    const std::int64_t least = zero.pipeline_read || zero.pipeline_write ? 2 * states : states;
     if (zero.optimizer_buffer_count < least) {
-      throw InputError(fmt::format("{} swap buffers hold too few of Adam's four states", zero.optimizer_buffer_count),
-                       "offload_optimizer.buffer_count",
-                       fmt::format("at least {}{}", least, least == 8 ? " where reads or writes are pipelined" : ""));
+      throw InputError(
+          fmt::format("{} swap buffers hold too few of the optimizer's {} states", zero.optimizer_buffer_count, states),
+          "offload_optimizer.buffer_count",
+          fmt::format("at least {}{}", least, least > states ? " where reads or writes are pipelined" : ""));
     }
   }
   if (!request.offload.parameters_on_nvme) return;

@@ -18,12 +18,12 @@ namespace shardsim {
 inline constexpr std::int64_t least_swapped_bytes = std::int64_t{1} << 20;
 
 /// Optimizer states on drives (deepspeed/runtime/swap_tensor/partitioned_optimizer_swapper.py and
-/// pipelined_optimizer_swapper.py), sub-group by sub-group: master weights, both moments and the gradients of a
-/// partition. `optimizer_buffer_count` buffers of the largest sub-group in fp32 are locked in host memory without
+/// pipelined_optimizer_swapper.py), sub-group by sub-group: master weights, `moments` of their size and the gradients
+/// of a partition. `optimizer_buffer_count` buffers of the largest sub-group in fp32 are locked in host memory without
 /// CUDA's knowledge, so copies between them and the device run at pageable speed.
 class OptimizerSwap {
  public:
-  OptimizerSwap(Recorder& recorder, const ZeroOptions& options, const ZeroSizes& sizes,
+  OptimizerSwap(Recorder& recorder, const ZeroOptions& options, const ZeroSizes& sizes, std::int64_t moments,
                 std::vector<std::int64_t> sub_groups);
 
   bool holds(std::size_t sub_group) const { return elements_[sub_group] * master_bytes_ >= least_swapped_bytes; }
@@ -45,6 +45,7 @@ class OptimizerSwap {
   Recorder& recorder_;
   const ZeroOptions& options_;
   std::int64_t master_bytes_;
+  std::int64_t moments_;
   std::vector<std::int64_t> elements_;  ///< of this rank's partition, by sub-group
   StreamId read_, write_;
   std::vector<TaskId> arriving_;  ///< by sub-group

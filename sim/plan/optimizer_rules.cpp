@@ -36,9 +36,6 @@ void check_fsdp1(const Request& request) {
     refuse(request, "torch.optim.Muon takes matrices only, and FSDP1's parameters are flat",
            "adamw; or muon under fsdp");
   }
-  if (request.offload.any() && (is_bitsandbytes(kind) || kind == OptimizerKind::adafactor)) {
-    refuse(request, "its step on the CPU is not simulated yet", "adamw, adamw-bf16, sgd or sgd-momentum");
-  }
 }
 
 void check_zero(const Request& request) {
@@ -53,10 +50,11 @@ void check_zero(const Request& request) {
   if (kind == OptimizerKind::adamw_bf16 && request.precision != Precision::bf16) {
     refuse(request, "DeepSpeed keeps moments in bf16 only beside bf16 master weights", "--precision bf16, or adamw");
   }
-  if (request.offload.optimizer_on_nvme && kind != OptimizerKind::adamw) {
-    refuse(request, "swapping other states than Adam's to drives is not simulated yet", "adamw");
-  }
   if (!request.offload.optimizer) return;
+  if (request.zero.ratio < 1 && kind != OptimizerKind::adamw) {
+    refuse(request, "a ratio below 1 asserts \"Hybrid Optimizer Only Supports DeepSpeedCPUAdam\"",
+           "adamw, or offload_optimizer.ratio 1");
+  }
   if (kind == OptimizerKind::adafactor || (is_bitsandbytes(kind) && kind != OptimizerKind::lion)) {
     refuse(request,
            "DeepSpeed refuses optimizers other than its CPU Adam and Lion with ZeRO-Offload, unless "

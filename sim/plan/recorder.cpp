@@ -161,12 +161,12 @@ void Recorder::forget_communicator() {
   if (world() > 1) program_.outside_bytes -= device_.spec.nccl_memory.value();
 }
 
-void Recorder::rendezvous(std::size_t sequence, StreamId stream) {
+void Recorder::rendezvous(Occasion kind, std::size_t sequence, StreamId stream) {
   Task task;
   task.kind = TaskKind::rendezvous;
   task.stream = stream;
   task.label = label("meet");
-  task.transfer = cluster_.rendezvous(sequence);
+  task.transfer = cluster_.rendezvous(kind, sequence);
   launch(task);
 }
 

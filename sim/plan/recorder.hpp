@@ -70,8 +70,8 @@ class Recorder {
   void mute(bool muted) { muted_ = muted; }
   /// This program's process has no communicator.
   void forget_communicator();
-  /// The `sequence`-th meeting with the other program that takes part in it.
-  void rendezvous(std::size_t sequence, StreamId stream);
+  /// The `sequence`-th meeting of its kind with the other program that takes part in it.
+  void rendezvous(Occasion kind, std::size_t sequence, StreamId stream);
   TaskId peer_copy(DeviceId from, double bytes, std::string_view label, StreamId stream);
   /// All ranks wait here for each other, their devices idle.
   void barrier();

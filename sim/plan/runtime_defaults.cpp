@@ -60,6 +60,31 @@ void choose_fsdp1_prefetch(Request& request, std::vector<std::string>& assumptio
                  : "FSDP1 prefetches the next unit before each one's backward (BACKWARD_PRE, torch's default)");
 }
 
+// transformers' default up to 4.57. FSDP2 and DeepSpeed are described as they are used since.
+void choose_reentrant(Request& request, std::vector<std::string>& assumptions) {
+  const bool checkpoints =
+      request.checkpointing == Checkpointing::full || request.checkpointing == Checkpointing::every;
+  if (request.use_reentrant.value_or(false) && !checkpoints) {
+    throw InputError("reentrant checkpoints are of whole blocks", "--use-reentrant on",
+                     "--checkpointing full or every:K");
+  }
+  const bool given = request.use_reentrant.has_value();
+  const bool usual = checkpoints && is_fsdp1(request.kind) && is_transformers(request.implementation);
+  request.use_reentrant = request.use_reentrant.value_or(usual);
+  if (!*request.use_reentrant || !is_fsdp1(request.kind)) return;
+  if (!given) {
+    assumptions.emplace_back(
+        "FSDP1 is taken to run under transformers before 4.53: reentrant checkpoints around each unit, which is "
+        "gathered "
+        "for recomputation and again for backward; otherwise: --use-reentrant off");
+  }
+  if (request.peft.any()) {
+    assumptions.emplace_back(
+        "frozen FSDP1 units under reentrant checkpoints hold each layer's input and its gradient until the end of "
+        "backward");
+  }
+}
+
 void explain_fsdp(const Request& request, const Topology& topology, std::vector<std::string>& assumptions) {
   if (shards_within_nodes(request.kind)) {
     assumptions.push_back(
@@ -121,7 +146,9 @@ void warn_of_unplanned(Request& request) {
   };
   // Offloading makes gradients contiguous whatever the file says.
   warn(!zero.contiguous_gradients && !request.offload.optimizer, "contiguous_gradients false is not simulated");
-  warn(zero.ratio < 1, "ratio below 1 is not simulated: the whole optimizer is offloaded");
+  warn(zero.ratio < 1 && !request.offload.optimizer, "ratio below 1 has no optimizer to divide: none is offloaded");
+  warn(zero.ratio < 1 && request.offload.on_nvme(),
+       "ratio below 1 keeps nothing on the GPU where states lie on drives: all are updated on the CPU");
   const DType gradients = gradient_type(request.precision);
   const bool widens = zero.grad_accum_type && *zero.grad_accum_type != gradients;
   if (takes_bf16_optimizer(request)) return;
@@ -207,7 +234,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_seq_len(request, architecture, assumptions);
   choose_attention(request, architecture, assumptions);
   take_stored_quantization(request, architecture, assumptions);
-  choose_adapter_types(request, assumptions);
+  choose_adapter_types(request, architecture, assumptions);
   describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
@@ -229,6 +256,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
     assumptions.push_back(
         "the run sets PYTORCH_ALLOC_CONF=expandable_segments:True (PYTORCH_CUDA_ALLOC_CONF before PyTorch 2.9)");
   }
+  choose_reentrant(request, assumptions);
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||

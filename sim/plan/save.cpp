@@ -5,19 +5,22 @@
 #include "model/core/error.hpp"
 #include "model/core/units.hpp"
 #include "sim/plan/deepspeed.hpp"
+#include "sim/plan/device_map.hpp"
 #include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
 namespace shardsim {
 namespace {
 
-enum class Runtime : std::uint8_t { replicas, deepspeed, fsdp };
+enum class Runtime : std::uint8_t { replicas, device_map, deepspeed, fsdp };
 
 Runtime runtime_of(StrategyKind kind) {
   switch (kind) {
     case StrategyKind::single:
     case StrategyKind::ddp:
       return Runtime::replicas;
+    case StrategyKind::device_map:
+      return Runtime::device_map;
     case StrategyKind::zero1:
     case StrategyKind::zero2:
     case StrategyKind::zero3:
@@ -58,10 +61,11 @@ class Saver {
   static bool is_quantized(const Parameter& parameter) { return parameter.quantization.has_value(); }
 
   /// Parameters that this rank holds whole.
-  void write_whole(bool (*wanted)(const Parameter&)) {
+  void write_whole(bool (*wanted)(const Parameter&)) { write_parameters(architecture_, wanted); }
+  void write_parameters(const Architecture& held, bool (*wanted)(const Parameter&)) {
     const DType otherwise = weight_type(request_.precision);
-    for (const Parameter& parameter : architecture_.parameters) {
-      if (!wanted(parameter)) continue;
+    for (const Parameter& parameter : held.parameters) {
+      if (!wanted(parameter) || parameter.numel == 0) continue;
       const std::int64_t bytes = parameter.stored_bytes(otherwise);
       const TensorId staged = download(bytes, Category::weights);
       write(bytes, Category::weights);
@@ -99,7 +103,8 @@ class Saver {
       write_collected(category);
       return;
     }
-    for (const FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true)) {
+    for (const FsdpUnit& unit :
+         fsdp_units(architecture_, recorder_.rank(), recorder_.world(), true, wraps_layers(request_))) {
       for (const FsdpParameter& parameter : unit.parameters) {
         if (trained_only && !parameter.trainable) continue;
         const std::int64_t element = parameter.trainable ? bytes_per_element : size_of(weight_type(request_.precision));
@@ -203,15 +208,38 @@ void save_fsdp(Saver& saver, const Request& request) {
   saver.gather_shards(Category::optimizer, size_of(original), 2, true);
 }
 
+void save_all_own(Saver& saver) {
+  for (const Category category : {Category::weights, Category::master_weights, Category::optimizer}) {
+    saver.write_own(category);
+  }
+}
+
 void save_replica(Saver& saver, const Request& request) {
   if (!saver.is_rank_0()) return;
   if (request.save == SaveKind::adapter) {
     saver.write_whole(Saver::is_trained);
-    return;
+  } else {
+    save_all_own(saver);
   }
-  for (const Category category : {Category::weights, Category::master_weights, Category::optimizer}) {
-    saver.write_own(category);
+}
+
+// Each program begins when the one before it is done: they stand for one process.
+void save_device_map(Saver& saver, const StrategyContext& context) {
+  Recorder& recorder = context.recorder;
+  const auto meet = [&](std::int64_t next) {
+    recorder.rendezvous(Occasion::save, static_cast<std::size_t>(next), Recorder::compute_stream());
+    recorder.synchronize_stream(Recorder::compute_stream());
+  };
+  if (recorder.rank() > 0) meet(recorder.rank());
+  if (context.request.save == SaveKind::adapter) {
+    const DeviceMap map = map_devices(context.request, recorder.cluster().topology(), context.architecture);
+    const auto device = static_cast<std::int32_t>(recorder.rank());
+    saver.write_parameters(part_on_device(context.architecture, map, device), Saver::is_trained);
+  } else {
+    save_all_own(saver);
   }
+  recorder.synchronize_device();
+  if (recorder.rank() + 1 < recorder.world()) meet(recorder.rank() + 1);
 }
 
 }  // namespace
@@ -221,9 +249,6 @@ void check_save(const Request& request) {
   const auto refuse = [](const char* what, const char* option, const char* right) {
     throw InputError(what, std::string("--save ") + option, right);
   };
-  if (request.kind == StrategyKind::device_map) {
-    throw InputError("--save is not simulated yet for device-map", "", "");
-  }
   const Runtime runtime = runtime_of(request.kind);
   if (request.save == SaveKind::adapter && !request.peft.any()) {
     refuse("there is no adapter to save", "adapter", "--peft beside it, or full");
@@ -239,17 +264,23 @@ void check_save(const Request& request) {
   if (request.save == SaveKind::sharded && runtime == Runtime::replicas) {
     refuse("every rank holds everything: there are no shards to save", "sharded", "full");
   }
+  if (request.save == SaveKind::sharded && runtime == Runtime::device_map) {
+    refuse("one process holds everything: max_shard_size cuts its files, but there are no shards", "sharded", "full");
+  }
 }
 
 void record_save(const StrategyContext& context) {
   const Request& request = context.request;
   if (request.save == SaveKind::none) return;
   context.recorder.mark(Phase::save, -1, "save");
-  context.recorder.barrier();
+  if (request.kind != StrategyKind::device_map) context.recorder.barrier();
   Saver saver(context);
   switch (runtime_of(request.kind)) {
     case Runtime::replicas:
       save_replica(saver, request);
+      break;
+    case Runtime::device_map:
+      save_device_map(saver, context);
       break;
     case Runtime::deepspeed:
       save_zero(saver, request);

@@ -21,6 +21,7 @@ void check_save(const Request& request);
 ///   gathered on the devices, collected by rank 0 in host memory, written; first the weights, then the optimizer
 ///   states. FSDP1 gathers unit by unit instead (FULL_STATE_DICT).
 /// - single and ddp, full (the Hugging Face Trainer): rank 0 writes weights and optimizer states.
+/// - a device map, full: likewise the one process, one device's tensors after the other's.
 /// What is written crosses the links to the host's drives where the topology has some; else writing takes no time.
 void record_save(const StrategyContext& context);
 

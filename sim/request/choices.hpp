@@ -49,10 +49,10 @@ inline constexpr std::array allocator_choices = {Choice<AllocatorKind>{"caching"
 inline constexpr std::array loss_choices = {
     Choice<LossKind>{"eager", LossKind::eager}, Choice<LossKind>{"plain", LossKind::plain},
     Choice<LossKind>{"chunked", LossKind::chunked}, Choice<LossKind>{"fused", LossKind::fused}};
-inline constexpr std::array implementation_choices = {Choice<Implementation>{"hf", Implementation::hf},
-                                                      Choice<Implementation>{"torchtitan", Implementation::torchtitan},
-                                                      Choice<Implementation>{"liger", Implementation::liger},
-                                                      Choice<Implementation>{"megatron", Implementation::megatron}};
+inline constexpr std::array implementation_choices = {
+    Choice<Implementation>{"hf", Implementation::hf}, Choice<Implementation>{"torchtitan", Implementation::torchtitan},
+    Choice<Implementation>{"liger", Implementation::liger}, Choice<Implementation>{"foak", Implementation::foak},
+    Choice<Implementation>{"megatron", Implementation::megatron}};
 inline constexpr std::array optimizer_choices = {
     Choice<OptimizerKind>{"adamw", OptimizerKind::adamw},
     Choice<OptimizerKind>{"adamw-8bit", OptimizerKind::adamw_8bit},

@@ -41,6 +41,10 @@ constexpr std::array table = {
         "activation checkpointing: none, full (every block), every:K (each K-th block) or selective (by operator, "
         "as torchtitan) [none]"},
     OptionSpec{
+        "Strategy", "use-reentrant", 0, "on|off",
+        "torch.utils.checkpoint's older form, transformers' default up to 4.57 [on under FSDP1 with transformers' "
+        "modules]"},
+    OptionSpec{
         "Strategy", "save", 0, "KIND",
         "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
@@ -51,6 +55,7 @@ constexpr std::array table = {
     OptionSpec{"Adapters", "lora-rank", 0, "N", "rank of the adapters [16]"},
     OptionSpec{"Adapters", "lora-targets", 0, "NAMES",
                "modules that get adapters, such as q_proj,v_proj, or all-linear [PEFT's default for the model]"},
+    OptionSpec{"Adapters", "lora-dropout", 0, "P", "share of each adapter's input that is dropped [0, PEFT's default]"},
     OptionSpec{"Adapters", "quantization", 0, "TYPE",
                "storage of the frozen base under qlora and qdora: nf4-dq, nf4, fp4, int8 or gptq4 [nf4-dq]"},
     OptionSpec{"Adapters", "kbit-upcast", 0, "on|off",
@@ -61,7 +66,7 @@ constexpr std::array table = {
         "Framework", "loss", 0, "LOSS",
         "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
-    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger or megatron [hf]"},
+    OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger, foak or megatron [hf]"},
     OptionSpec{"Framework", "allocator", 0, "NAME", "caching, or expandable (expandable_segments:True) [caching]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},

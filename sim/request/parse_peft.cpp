@@ -1,6 +1,7 @@
 #include "sim/request/parse_peft.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
@@ -30,6 +31,16 @@ std::int64_t parse_rank(const OptionText& text) {
     throw InputError("'" + text.value + "' is no rank", text.where, "a whole number from 1 up, such as 16");
   }
   return rank;
+}
+
+double parse_dropout(const OptionText& text) {
+  double share = 0;
+  const char* end = text.value.data() + text.value.size();
+  const auto [rest, error] = std::from_chars(text.value.data(), end, share);
+  if (error != std::errc() || rest != end || !(share >= 0 && share < 1)) {
+    throw InputError("'" + text.value + "' is no dropout", text.where, "a number from 0 to below 1, such as 0.05");
+  }
+  return share;
 }
 
 std::vector<std::string> parse_targets(const OptionText& text) {
@@ -73,11 +84,14 @@ void parse_peft(const OptionTexts& texts, Request& request) {
   }
   const OptionText* rank = find(texts, "lora-rank");
   const OptionText* targets = find(texts, "lora-targets");
+  const OptionText* dropout = find(texts, "lora-dropout");
   const OptionText* upcast = find(texts, "kbit-upcast");
   refuse_without(peft.low_rank(), rank, "16", "lora, qlora, dora or qdora");
   refuse_without(peft.low_rank(), targets, "", "lora, qlora, dora or qdora");
+  refuse_without(peft.low_rank(), dropout, "0", "lora, qlora, dora or qdora");
   refuse_without(peft.quantizes(), quantization, "nf4-dq", "qlora or qdora");
   if (peft.low_rank() && rank != nullptr) peft.rank = parse_rank(*rank);
+  if (peft.low_rank() && dropout != nullptr) peft.dropout = parse_dropout(*dropout);
   if (targets != nullptr) {
     peft.targets = parse_targets(*targets);
     peft.target_pattern.clear();

@@ -32,12 +32,6 @@ void check_task(Settings& settings) {
                    "CAUSAL_LM");
 }
 
-void refuse_modules_to_save(Settings& settings) {
-  if (settings.words("modules_to_save").empty()) return;
-  throw InputError("modules_to_save trains a second copy of modules, which is not simulated yet",
-                   settings.where("modules_to_save"), "null");
-}
-
 /// A list of names, "all-linear", or one text that is an expression over whole names.
 void read_names(Settings& settings, std::string_view key, std::vector<std::string>& names, std::string& pattern) {
   names = settings.words(key);
@@ -70,9 +64,11 @@ Peft read_lora(Settings& settings) {
     throw InputError("a dropout of " + std::to_string(peft.dropout), settings.where("lora_dropout"),
                      "a probability from 0 to below 1");
   }
-  peft.trains_biases = settings.one_of("bias", {"none", "all", "lora_only"}).value_or("none") != "none";
+  const std::string biases = settings.one_of("bias", {"none", "all", "lora_only"}).value_or("none");
+  if (biases == "all") peft.biases = TrainedBiases::all;
+  if (biases == "lora_only") peft.biases = TrainedBiases::lora_only;
   peft.adapter_bias = settings.flag("lora_bias").value_or(false);
-  refuse_modules_to_save(settings);
+  peft.saved_modules = settings.words("modules_to_save");
   settings.skip({"lora_alpha", "alpha_pattern", "use_rslora", "fan_in_fan_out", "init_lora_weights", "loftq_config",
                  "eva_config", "corda_config", "lora_ga_config", "megatron_core"});
   for (const std::string_view key :
@@ -96,7 +92,7 @@ Peft read_prompt(Settings& settings) {
                      "a whole number from 1 up, such as 20");
   }
   peft.virtual_tokens = positive(settings, "num_virtual_tokens", *tokens);
-  refuse_modules_to_save(settings);
+  peft.saved_modules = settings.words("modules_to_save");
   settings.skip({"token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers", "prompt_tuning_init",
                  "prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs"});
   return peft;

@@ -122,6 +122,7 @@ struct Request {
   std::string peft_config;  ///< the adapter_config.json that was read; empty: none
   Checkpointing checkpointing = Checkpointing::none;
   std::int64_t checkpoint_every = 1;  ///< of Checkpointing::every: each K-th decoder layer is checkpointed
+  std::optional<bool> use_reentrant;  ///< torch's older checkpoints; absent: the runtime's
   bool compile = false;               ///< torch.compile of each block
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;

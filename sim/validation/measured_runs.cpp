@@ -37,7 +37,7 @@ std::string read_text(const std::filesystem::path& file) {
 }
 
 struct Column {
-  enum class Kind : std::uint8_t { id, source, trust, option, measured, ignored } kind = Kind::ignored;
+  enum class Kind : std::uint8_t { id, source, trust, notes, option, measured, ignored } kind = Kind::ignored;
   std::string name;
   Quantity quantity = Quantity::oom;
 };
@@ -46,7 +46,7 @@ Column column_of(const std::string& name, const std::string& where, std::vector<
   if (name == "id") return {Column::Kind::id, name};
   if (name == "source") return {Column::Kind::source, name};
   if (name == "trust") return {Column::Kind::trust, name};
-  if (name == "notes") return {Column::Kind::ignored, name};
+  if (name == "notes") return {Column::Kind::notes, name};
   std::vector<std::string> known = {"id", "source", "trust", "notes"};
   for (std::size_t q = 0; q < quantity_count; ++q) {
     known.push_back(std::string(measured_prefix) + std::string(names[q]));
@@ -117,6 +117,9 @@ class Table {
         break;
       case Column::Kind::trust:
         run.trust = text;
+        break;
+      case Column::Kind::notes:
+        run.notes = text;
         break;
       case Column::Kind::option:
         run.options[column.name] = {resolved(column.name, text), where};

@@ -30,7 +30,7 @@ bool is_memory(Quantity quantity);
 bool is_time(Quantity quantity);
 
 struct MeasuredRun {
-  std::string id, source, trust;
+  std::string id, source, trust, notes;
   OptionTexts options;  ///< only what the row sets; each knows its line and column
   std::array<std::optional<double>, quantity_count> measured;  ///< by Quantity
 };

@@ -1,4 +1,5 @@
 // Predictions against measured runs: the error, row by row.
+#include "sim/validation/source_settings.hpp"
 #include "sim/validation/validation.hpp"
 
 #include <algorithm>
@@ -76,6 +77,7 @@ ExitStatus run_validate(const Command& command) {
   const DataFolders data = find_data(command.program);
   MeasuredRuns measured =
       read_measured_runs(arguments.data ? std::filesystem::path(*arguments.data) : data.published / "measured.csv");
+  apply_source_settings(measured, read_source_settings(data.published / "sources.csv"));
   if (!arguments.quiet) write_remarks("warning", measured.warnings);
   const Validation validation = validate(std::move(measured), data, arguments.threads);
   write_result(render(validation, arguments.format), arguments.output);
@@ -91,7 +93,8 @@ Simulates each measured run of DATA.csv and prints the error of what was predict
 the worst with what their prediction is made of, and over all. Without DATA.csv: the published runs that come with
 shardsim. A row is a run; its columns are id, source, trust, notes, the options of simulate (empty: the default), and
 measured_allocated_bytes, _reserved_bytes, _used_bytes (worst rank), _host_bytes (a node), _oom (1: out of memory),
-_step_time_s (an optimizer step), _tokens_per_s_per_gpu. Paths in it are relative to it.
+_step_time_s (an optimizer step), _tokens_per_s_per_gpu. Paths in it are relative to it. What the scripts of a published
+source set and its rows leave open comes from tests/published/sources.csv.
 
   --format FORMAT       text, json, csv or markdown [text]
   -o [ --output ] FILE  write the result there instead of to stdout

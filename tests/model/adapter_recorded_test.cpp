@@ -73,6 +73,19 @@ Peft patterned(Peft peft) {
   return peft;
 }
 
+/// LoRA of rank 8 on PEFT's default targets.
+Peft saving(std::vector<std::string> modules) {
+  Peft peft = method(PeftKind::lora, {});
+  peft.saved_modules = std::move(modules);
+  return peft;
+}
+
+Peft training(TrainedBiases biases) {
+  Peft peft = method(PeftKind::lora, {});
+  peft.biases = biases;
+  return peft;
+}
+
 struct Row {
   const std::string& model;
   Peft peft;
@@ -102,6 +115,16 @@ const std::vector<Row> rows = {
     {llama, upcast(method(PeftKind::qdora, all)), 119'424, {7'838'720, 9'792'000, 0}},
     {llama, method(PeftKind::adapter, {}), 50'784, {2'332'672, 0, 2'299'904}},
     {gpt2, method(PeftKind::adapter, {}), 50'784, {0, 0, 3'184'640}},
+    {llama, saving({"lm_head"}), 152'576, {2'289'664, 2'545'664, 2'144'256}},
+    {llama, saving({"embed_tokens", "lm_head"}), 283'648, {2'289'664, 2'545'664, 2'144'256}},
+    {llama, saving({"input_layernorm"}), 22'272, {2'420'736, 2'676'736, 2'275'328}},
+    {llama, saving({"q_proj"}), 205'824, {2'277'376, 2'406'400, 2'140'160}},
+    {llama, saving({"mlp"}), 1'643'520, {2'781'184, 3'037'184, 2'635'776}},
+    {gpt2, saving({"wte"}), 155'648, {0, 3'160'064, 3'024'896}},
+    {gpt2, training(TrainedBiases::all), 33'280, {0, 3'160'064, 3'024'896}},
+    {gpt2, training(TrainedBiases::lora_only), 26'880, {0, 3'160'064, 3'024'896}},
+    {qwen2, training(TrainedBiases::all), 23'040, {2'289'664, 2'545'664, 2'144'256}},
+    {qwen2, training(TrainedBiases::lora_only), 22'656, {2'289'664, 2'545'664, 2'144'256}},
 };
 
 /// On a CPU dropout keeps its mask in the type of its input, on a GPU in a byte an element.

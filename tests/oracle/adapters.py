@@ -150,8 +150,24 @@ def main():
                     report(f"{shape} {kind} {'all' if targets else 'default'} {mode}", model, mode == "autocast")
                 except Exception as fault:  # a mode that the library does not run
                     print(json.dumps({"case": f"{shape} {kind} {mode}", "fault": str(fault)[:200]}), flush=True)
+    extras()
     quantized(every)
     bottlenecks()
+
+
+def extras():
+    """Modules that are copied and trained whole, and biases that are trained, beside adapters of rank 8."""
+    from peft import LoraConfig, get_peft_model
+
+    cases = [("llama", {"modules_to_save": names}) for names in
+             (["lm_head"], ["embed_tokens", "lm_head"], ["input_layernorm"], ["q_proj"], ["mlp"])]
+    cases += [("gpt2", {"modules_to_save": ["wte"]})]
+    cases += [(shape, {"bias": bias}) for shape in ("gpt2", "qwen2") for bias in ("all", "lora_only")]
+    for shape, more in cases:
+        for mode in ("autocast", "fp32_adapters", "bf16"):
+            config = LoraConfig(r=8, task_type="CAUSAL_LM", **more)
+            model = get_peft_model(build(shape, torch.bfloat16), config, autocast_adapter_dtype=mode != "bf16")
+            report(f"{shape} {more} {mode}", model, mode == "autocast")
 
 
 def quantized(every):

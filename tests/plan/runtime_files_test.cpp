@@ -231,7 +231,8 @@ TEST_CASE("what no plan has is warned about by name") {
   };
   CHECK(warnings(R"({"stage": 3, "overlap_comm": true, "round_robin_gradients": true})").empty());
   CHECK(warnings(R"({"stage": 2, "overlap_comm": false})").empty());
-  CHECK_THAT(warnings(R"({"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})"),
+  CHECK(warnings(R"({"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})").empty());
+  CHECK_THAT(warnings(R"({"stage": 3, "offload_optimizer": {"device": "nvme", "nvme_path": "/x", "ratio": 0.5}})"),
              Contains("ratio below 1"));
   CHECK_THAT(warnings(R"({"stage": 2, "contiguous_gradients": false})"), Contains("contiguous_gradients"));
   const SettingsText wide(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 3},

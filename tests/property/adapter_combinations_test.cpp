@@ -160,7 +160,7 @@ TEST_CASE("frozen parameters are gathered twice and never reduced") {
   }
 }
 
-TEST_CASE("FSDP1 gathers each adapter's matrix by itself, twice more where its layer is recomputed") {
+TEST_CASE("FSDP1 gathers each adapter's matrix by itself, once more where its layer is recomputed") {
   const auto gathers = [](const std::string& peft, const std::string& checkpointing) {
     const auto planned = test::plan({"--topology", "2xA100", "--strategy", "fsdp1", "--model", "smollm2-135m",
                                      "--seq-len", "256", "--peft", peft, "--checkpointing", checkpointing});
@@ -175,7 +175,8 @@ TEST_CASE("FSDP1 gathers each adapter's matrix by itself, twice more where its l
   // The root stays gathered from forward to backward.
   CHECK(gathers("none", "none") == 2 * layers + 1);
   CHECK(gathers("lora", "none") == 2 * layers + 1 + 2 * matrices);
-  CHECK(gathers("lora", "full") == 2 * layers + 1 + 3 * matrices);
+  // Reentrant checkpoints lie around the layers' units.
+  CHECK(gathers("lora", "full") == 3 * layers + 1 + 3 * matrices);
 }
 
 // Recorded with torch 2.13, peft 0.21.2 and transformers 4.57.1 on two CPU ranks, three layers: gather and free events.

@@ -82,6 +82,13 @@ std::vector<OptionValue> values() {
     for (const std::string& name : names) all.push_back({option, name, with});
   };
   add("precision", names_of(precision_choices));
+  for (const std::string method : {"lora", "dora", "adapter", "prompt"}) {
+    const Words with{"--peft", method};
+    add("compile", {"on"}, with);
+    add("checkpointing", {"selective", "every:2"}, with);
+    add("precision", {"fp8-mixed"}, with);
+  }
+  add("checkpointing", {"selective"}, {"--peft", "qdora"});
   add("optimizer", names_of(optimizer_choices));
   add("optimizer-impl", names_of(optimizer_impl_choices));
   add("peft", names_of(peft_choices));
@@ -126,6 +133,18 @@ TEST_CASE("Every value of every option runs on every machine for every model") {
         }
         CHECK(ran);
       }
+    }
+  }
+}
+
+TEST_CASE("Every method of PEFT runs over a device map, and is saved from it") {
+  for (const std::string method : {"lora", "qlora", "dora", "qdora", "adapter", "prompt"}) {
+    for (const std::string model : {"mistral-7b", "gpt2"}) {
+      INFO(method << ", " << model);
+      const auto report =
+          attempt(joined(cell(model, "4xA100"), {"--strategy", "device-map", "--peft", method, "--save", "adapter"}));
+      REQUIRE(report.has_value());
+      check_report(*report);
     }
   }
 }

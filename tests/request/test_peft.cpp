@@ -26,7 +26,8 @@ TEST_CASE("adapters are none unless asked for") {
 
 TEST_CASE("every option of adapters comes through, and is echoed as it was said") {
   const Request request = parsed({"--peft", "qlora", "--lora-rank", "64", "--lora-targets", "q_proj, v_proj",
-                                  "--quantization", "int8", "--kbit-upcast", "off"});
+                                  "--quantization", "int8", "--kbit-upcast", "off", "--lora-dropout", "0.05"});
+  CHECK(request.peft.dropout == 0.05);
   CHECK(request.peft.rank == 64);
   CHECK(request.peft.targets == std::vector<std::string>{"q_proj", "v_proj"});
   CHECK(request.peft.quantization == Quantization::int8);
@@ -51,4 +52,8 @@ TEST_CASE("options of adapters that make no sense are refused") {
   CHECK_THAT(refusal([] { parsed({"--peft", "lora", "--lora-targets", "q_proj,,v_proj"}); }), Contains("no list"));
   CHECK_THAT(refusal([] { parsed({"--peft", "lora", "--lora-targets", "all-linear,v_proj"}); }), Contains("no list"));
   CHECK_THAT(refusal([] { parsed({"--peft", "lorra"}); }), Contains("lora"));
+  CHECK_THAT(refusal([] { parsed({"--lora-dropout", "0.1"}); }), Contains("has nothing to act on"));
+  for (const std::string share : {"1", "-0.1", "nan", "a tenth"}) {
+    CHECK_THAT(refusal([&] { parsed({"--peft", "lora", "--lora-dropout", share}); }), Contains("no dropout"));
+  }
 }

@@ -79,11 +79,19 @@ TEST_CASE("what is not simulated, and what nobody knows, is warned of by name") 
   CHECK_THAT(warnings[1], Contains("lora_dropuot: unknown key") && Contains("lora_dropout"));
 }
 
+TEST_CASE("copied modules and trained biases are read") {
+  const Peft peft = read(R"({"peft_type": "LORA", "modules_to_save": ["lm_head", "norm"], "bias": "lora_only"})");
+  CHECK(peft.saved_modules == std::vector<std::string>{"lm_head", "norm"});
+  CHECK(peft.biases == TrainedBiases::lora_only);
+  CHECK(read(R"({"peft_type": "LORA", "bias": "all"})").biases == TrainedBiases::all);
+  CHECK(read(R"({"peft_type": "LORA"})").biases == TrainedBiases::none);
+}
+
 TEST_CASE("what PEFT refuses or what cannot be simulated is refused with its key") {
   CHECK_THAT(refused(R"({"peft_type": "IA3"})"), Contains("PEFT's IA3 is not simulated"));
   CHECK_THAT(refused(R"({"r": 8})"), Contains("names no method") && Contains("peft_type"));
   CHECK_THAT(refused(R"({"peft_type": "LORA", "task_type": "SEQ_CLS"})"), Contains("SEQ_CLS"));
-  CHECK_THAT(refused(R"({"peft_type": "LORA", "modules_to_save": ["lm_head"]})"), Contains("modules_to_save"));
+  CHECK_THAT(refused(R"({"peft_type": "LORA", "modules_to_save": [3]})"), Contains("modules_to_save"));
   CHECK_THAT(refused(R"({"peft_type": "LORA", "r": 0})"), Contains("r") && Contains("from 1 up"));
   CHECK_THAT(refused(R"({"peft_type": "LORA", "lora_dropout": 1.5})"), Contains("lora_dropout"));
   CHECK_THAT(refused(R"({"peft_type": "LORA", "bias": "some"})"), Contains("bias"));

@@ -4,9 +4,10 @@
 // the order in which they become ready; a full bucket is all-reduced on NCCL's own stream while backward goes on,
 // strictly in bucket order; after backward the compute stream waits for all and the buckets are copied back
 // (gradient_as_bucket_view=False). The first iteration uses one bucket, after it buckets are rebuilt in ready order
-// with a first one of 1 MiB and others of 25 MiB; a parameter is never split. Accumulation steps run under no_sync.
-#include <algorithm>
-#include <numeric>
+// with a first one of 1 MiB and others of 25 MiB, one type in each; a parameter is never split. Accumulation steps run
+// under no_sync.
+#include <map>
+#include <utility>
 
 #include "model/core/check.hpp"
 #include "sim/cost/host_time.hpp"
@@ -25,10 +26,8 @@ class DataParallel : public Strategy {
       : architecture_(context.architecture),
         recorder_(context.recorder),
         weight_type_(weight_type(context.request.precision)),
-        trained_type_(type_of_trained(context.architecture, weight_type_)),
         has_master_(keeps_master_weights(context.request.precision) && !context.architecture.adapted()),
-        optimizer_(make_optimizer(
-            context, optimized_parameters(context.architecture, has_master_ ? DType::f32 : trained_type_))),
+        optimizer_(make_optimizer(context, optimized_tensors())),
         gradients_(context.architecture.parameters.size()) {}
 
   void initialise() override {
@@ -53,7 +52,10 @@ class DataParallel : public Strategy {
 
   void optimizer_step() override {
     const double elements = static_cast<double>(architecture_.trainable_count());
-    const double gradient_bytes = elements * static_cast<double>(size_of(trained_type_));
+    double gradient_bytes = 0;
+    for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
+      if (architecture_.parameters[i].trainable) gradient_bytes += static_cast<double>(bytes_of_gradient(i));
+    }
     std::vector<TensorId> master_gradients;
     if (has_master_) {
       for (const Parameter& parameter : architecture_.parameters) {
@@ -69,17 +71,28 @@ class DataParallel : public Strategy {
   }
 
  protected:
+  /// A gradient has the type of its parameter: adapters are in fp32 or follow the base, PEFT's copies of modules are as
+  /// the originals.
+  DType type_of(std::size_t parameter) const { return architecture_.parameters[parameter].type.value_or(weight_type_); }
+  std::int64_t bytes_of_gradient(std::size_t parameter) const {
+    return architecture_.parameters[parameter].numel * size_of(type_of(parameter));
+  }
+
   const Architecture& architecture_;
   Recorder& recorder_;
   DType weight_type_;
-  DType trained_type_;  ///< of what is trained and of its gradients: adapters are in fp32 or follow the base, all alike
   bool boundary_ = true;
 
  private:
-  static DType type_of_trained(const Architecture& architecture, DType otherwise) {
-    const auto trained = std::find_if(architecture.parameters.begin(), architecture.parameters.end(),
-                                      [](const Parameter& parameter) { return parameter.trainable; });
-    return trained == architecture.parameters.end() ? otherwise : trained->type.value_or(otherwise);
+  std::vector<OptimizedTensor> optimized_tensors() const {
+    std::vector<OptimizedTensor> tensors = optimized_parameters(architecture_, DType::f32);
+    if (has_master_) return tensors;
+    auto tensor = tensors.begin();
+    for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
+      const Parameter& parameter = architecture_.parameters[i];
+      if (parameter.trainable && parameter.numel > 0) (tensor++)->type = type_of(i);
+    }
+    return tensors;
   }
 
   bool has_master_;
@@ -91,11 +104,11 @@ class DistributedDataParallel : public DataParallel {
  public:
   explicit DistributedDataParallel(const StrategyContext& context)
       : DataParallel(context), stream_(recorder_.stream("all-reduce")) {
-    Bucket all;
+    std::map<DType, Bucket> all;
     for (std::size_t i = 0; i < architecture_.parameters.size(); ++i) {
-      if (architecture_.parameters[i].trainable) all.parameters.push_back(i);
+      if (architecture_.parameters[i].trainable) all[type_of(i)].parameters.push_back(i);
     }
-    buckets_.push_back(std::move(all));
+    for (auto& [type, bucket] : all) buckets_.push_back(std::move(bucket));
   }
 
   void initialise() override {
@@ -115,7 +128,7 @@ class DistributedDataParallel : public DataParallel {
     DataParallel::gradient_ready(parameter, gradient);
     if (!boundary_) return;
     if (!rebuilt_) ready_order_.push_back(parameter.index());
-    const double bytes = static_cast<double>(gradient_bytes(parameter.index()));
+    const double bytes = static_cast<double>(bytes_of_gradient(parameter.index()));
     recorder_.elementwise(2 * bytes, "copy to bucket");
     --buckets_[bucket_of_[parameter.index()]].missing;
     while (next_ < buckets_.size() && buckets_[next_].missing == 0) reduce(buckets_[next_++]);
@@ -137,34 +150,35 @@ class DistributedDataParallel : public DataParallel {
     TensorId buffer;
   };
 
-  std::int64_t gradient_bytes(std::size_t parameter) const {
-    return architecture_.parameters[parameter].numel * size_of(trained_type_);
-  }
-
   void allocate_buckets() {
     bucket_of_.assign(architecture_.parameters.size(), 0);
     for (std::size_t b = 0; b < buckets_.size(); ++b) {
       buckets_[b].bytes = 0;
       for (const std::size_t parameter : buckets_[b].parameters) {
         bucket_of_[parameter] = b;
-        buckets_[b].bytes += gradient_bytes(parameter);
+        buckets_[b].bytes += bytes_of_gradient(parameter);
       }
       buckets_[b].buffer = recorder_.allocate(Category::buffers, buckets_[b].bytes, "ddp bucket");
     }
   }
 
-  // compute_bucket_assignment_by_size: a bucket closes once it has reached its limit.
+  // compute_bucket_assignment_by_size: gradients of one type, and a bucket closes once it has reached its limit.
   void rebuild() {
     for (Bucket& bucket : buckets_) recorder_.reset(bucket.buffer);
-    buckets_.assign(1, {});
-    std::int64_t limit = first_bucket_bytes;
+    buckets_.clear();
+    std::map<DType, Bucket> open;
+    std::map<DType, std::int64_t> limits;
     for (const std::size_t parameter : ready_order_) {
-      if (buckets_.back().bytes >= limit) {
-        buckets_.emplace_back();
-        limit = bucket_bytes;
-      }
-      buckets_.back().parameters.push_back(parameter);
-      buckets_.back().bytes += gradient_bytes(parameter);
+      const DType type = type_of(parameter);
+      Bucket& bucket = open[type];
+      bucket.parameters.push_back(parameter);
+      bucket.bytes += bytes_of_gradient(parameter);
+      if (bucket.bytes < limits.try_emplace(type, first_bucket_bytes).first->second) continue;
+      buckets_.push_back(std::exchange(bucket, {}));
+      limits[type] = bucket_bytes;
+    }
+    for (auto& [type, bucket] : open) {
+      if (!bucket.parameters.empty()) buckets_.push_back(std::move(bucket));
     }
     rebuilt_ = true;
     allocate_buckets();

@@ -18,28 +18,11 @@
 namespace shardsim {
 namespace {
 
-/// The model with what lies on other devices shrunk to nothing.
-Architecture part_on(const Architecture& architecture, const DeviceMap& map, std::int32_t device) {
-  Architecture part = architecture;
-  std::vector<bool> here(part.parameters.size());
-  for (std::size_t m = 0; m < architecture.modules.size(); ++m) {
-    if (map.device[m] != device) continue;
-    for (const ParameterId p : architecture.modules[m].parameters) here[p.index()] = true;
-  }
-  for (std::size_t p = 0; p < here.size(); ++p) {
-    if (here[p]) continue;
-    part.parameters[p].numel = 0;
-    part.parameters[p].shape = {1, 0};
-    part.parameters[p].quantization.reset();
-  }
-  return part;
-}
-
 /// The embedding's own, where it was cast up; else that of the products.
 DType hidden_type(const StrategyContext& context) {
   const DType otherwise = compute_type(context.request.precision);
   for (const Module& module : context.architecture.modules) {
-    if (module.kind != ModuleKind::embedding) continue;
+    if (module.kind != ModuleKind::embedding || module.is_copied()) continue;
     return context.architecture.parameter(module.parameters.front()).type.value_or(otherwise);
   }
   return otherwise;
@@ -51,7 +34,7 @@ class DeviceMapped : public Strategy {
       : recorder_(context.recorder),
         rank_(static_cast<std::int32_t>(context.recorder.rank())),
         map_(map_devices(context.request, context.recorder.cluster().topology(), context.architecture)),
-        part_(part_on(context.architecture, map_, rank_)),
+        part_(part_on_device(context.architecture, map_, rank_)),
         peer_(recorder_.stream("peer")),
         moved_bytes_(context.request.micro_batch * context.request.seq_len * context.architecture.dims.hidden *
                      size_of(hidden_type(context))),
@@ -97,12 +80,12 @@ class DeviceMapped : public Strategy {
     const std::size_t meeting = moves_++;
     if (rank_ == before) {
       recorder_.wait_stream(peer_, Recorder::compute_stream());
-      recorder_.rendezvous(meeting, peer_);
+      recorder_.rendezvous(Occasion::move, meeting, peer_);
     }
     recorder_.mute(rank_ != next);
     if (rank_ != next) return;
     arrived_[module.index()].push_back(recorder_.allocate(Category::activations, moved_bytes_, "moved hidden state"));
-    recorder_.rendezvous(meeting, peer_);
+    recorder_.rendezvous(Occasion::move, meeting, peer_);
     recorder_.peer_copy(DeviceId(static_cast<std::size_t>(before)), static_cast<double>(moved_bytes_), "move", peer_);
     recorder_.wait_stream(Recorder::compute_stream(), peer_);
   }
@@ -121,6 +104,22 @@ class DeviceMapped : public Strategy {
 };
 
 }  // namespace
+
+Architecture part_on_device(const Architecture& architecture, const DeviceMap& map, std::int32_t device) {
+  Architecture part = architecture;
+  std::vector<bool> here(part.parameters.size());
+  for (std::size_t m = 0; m < architecture.modules.size(); ++m) {
+    if (map.device[m] != device) continue;
+    for (const ParameterId p : architecture.modules[m].parameters) here[p.index()] = true;
+  }
+  for (std::size_t p = 0; p < here.size(); ++p) {
+    if (here[p]) continue;
+    part.parameters[p].numel = 0;
+    part.parameters[p].shape = {1, 0};
+    part.parameters[p].quantization.reset();
+  }
+  return part;
+}
 
 DeviceMap map_devices(const Request& request, const Topology& topology, const Architecture& architecture) {
   if (topology.hosts.size() > 1) {

@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "model/core/units.hpp"
 #include "sim/cost/host_time.hpp"
 #include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/fsdp.hpp"
@@ -64,10 +65,12 @@ class Fsdp1 : public Fsdp {
     in_backward_ = false;
   }
 
-  // A nested unit lies inside of what is recomputed.
+  /// A reentrant checkpoint lies around the unit: its hooks run again, and it is gathered, freed and gathered.
+  bool hooks_precede_recomputation() const override { return !request_.use_reentrant.value_or(false); }
+
   void pre_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
+    if (u == no_unit || is_outside(u)) return;
     if (!units_[u].prefetched) unshard(u);
     recorder_.wait_stream(Recorder::compute_stream(), unshard_);
     if (request_.fsdp.forward_prefetch && !in_backward_) prefetch_after(u);
@@ -75,7 +78,7 @@ class Fsdp1 : public Fsdp {
 
   void post_forward(ModuleId module) override {
     const std::size_t u = unit_of_module_[module.index()];
-    if (u == no_unit || (in_backward_ && !units_[u].nested)) return;
+    if (u == no_unit || is_outside(u)) return;
     if (!in_backward_) forward_order_.push_back(u);
     units_[u].waits_for_backward = true;
     units_[u].prefetched = false;
@@ -140,10 +143,16 @@ class Fsdp1 : public Fsdp {
   static constexpr std::size_t no_unit = ~std::size_t{0};
   static constexpr std::size_t root = 0;
 
+  /// Recomputation runs inside of the unit. A nested unit lies inside of what is recomputed.
+  bool is_outside(std::size_t unit) const {
+    return in_backward_ && !units_[unit].nested && hooks_precede_recomputation();
+  }
+
   struct Unit {
-    std::int64_t elements = 0;  ///< of all its parameters, before padding
-    std::int64_t shard = 0;     ///< elements of a padded shard
-    DType stored = DType::f32;  ///< of the shard
+    std::int64_t elements = 0;   ///< of all its parameters, before padding
+    std::int64_t shard = 0;      ///< elements of a padded shard
+    std::int64_t optimized = 0;  ///< of it, those that are trained; taken as spread evenly over the ranks
+    DType stored = DType::f32;   ///< of the shard
     bool trained = true;
     bool nested = false;     ///< inside of a decoder layer's unit
     bool ends_last = false;  ///< no hook of autograd marks the end of its backward
@@ -163,6 +172,8 @@ class Fsdp1 : public Fsdp {
       Unit& unit = units_.emplace_back();
       unit.elements = shape.elements;
       unit.shard = shape.shard;
+      unit.optimized =
+          shape.trained_elements == shape.elements ? shape.shard : ceil_div(shape.trained_elements, recorder_.world());
       unit.stored = shape.trained ? original_ : compute_;
       unit.trained = shape.trained;
       unit.nested = shape.nested;
@@ -349,7 +360,7 @@ class Fsdp1 : public Fsdp {
   std::vector<OptimizedTensor> optimized_shards() const {
     std::vector<OptimizedTensor> shards;
     for (const Unit& unit : units_) {
-      if (unit.trained) shards.push_back(flat_partition(unit.shard, original_));
+      if (unit.trained) shards.push_back(flat_partition(unit.optimized, original_));
     }
     return shards;
   }

@@ -28,7 +28,8 @@ class Fsdp2 : public Fsdp {
         reduce_scatter_(recorder_.stream("reduce-scatter")) {
     post_reduce_ = recorder_.replicas() > 1 ? recorder_.stream("all-reduce") : reduce_scatter_;
     const bool reshard = context.request.kind != StrategyKind::fsdp_grad_op;
-    for (FsdpUnit& unit : fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard)) {
+    for (FsdpUnit& unit :
+         fsdp_units(architecture_, recorder_.rank(), recorder_.world(), reshard, wraps_layers(context.request))) {
       units_.emplace_back().shape = std::move(unit);
     }
     unit_of_parameter_.assign(architecture_.parameters.size(), 0);

@@ -31,6 +31,12 @@ bool takes_bf16_optimizer(const Request& request) {
          request.precision == Precision::bf16_mixed && !request.offload.optimizer;
 }
 
+bool wraps_layers(const Request& request) {
+  const bool is_peft_model = request.peft.any() && request.peft.kind != PeftKind::adapter;
+  return !is_fsdp2(request.kind) || request.accelerate.empty() || !is_peft_model ||
+         !is_transformers(request.implementation);
+}
+
 std::unique_ptr<Strategy> make_strategy(const StrategyContext& context) {
   switch (context.request.kind) {
     case StrategyKind::single:

@@ -24,6 +24,10 @@ DType weight_type(Precision precision);
 void allocate_weight(Recorder& recorder, const Parameter& parameter, DType otherwise);
 /// DeepSpeed's engine takes its BF16_Optimizer: ZeRO stage 1 in bf16 that accumulates in fp32, on the device.
 bool takes_bf16_optimizer(const Request& request);
+/// False where FSDP2 wraps no decoder layer: Hugging Face's Trainer sets peft's wrap policy, and accelerate 1.15
+/// (utils/fsdp_utils.py, fsdp2_prepare_auto_wrap_policy) knows two others and answers None to it. Taken to happen where
+/// an accelerate file launches a model of PEFT's.
+bool wraps_layers(const Request& request);
 /// The type of the gradients that autograd produces.
 DType gradient_type(Precision precision);
 

@@ -54,11 +54,9 @@ void Zero3::initialise() {
   for (std::size_t i = 0; i < sub_groups_.size(); ++i) {
     const SubGroup& group = sub_groups_[i];
     if (is_swapped(i)) continue;
-    place(request_.offload.optimizer, Pool::pageable, Category::master_weights, group.elements * sizes_.master,
-          "master partition");
+    place(is_on_host(i), Pool::pageable, Category::master_weights, group.elements * sizes_.master, "master partition");
     if (request_.offload.optimizer) {
-      recorder_.allocate_host(pinned_pool(), Category::gradients, group.elements * sizes_.master,
-                              "fp32 grad partition");
+      place(is_on_host(i), pinned_pool(), Category::gradients, group.elements * sizes_.master, "fp32 grad partition");
     }
   }
   recorder_.allocate(Category::buffers, request_.zero.reduce_bucket_size * sizes_.weight, "ipg bucket", reduce_);
@@ -128,14 +126,19 @@ void Zero3::place(bool on_host, Pool pool, Category category, std::int64_t bytes
 
 // _create_fp16_sub_groups: a group closes once it has reached sub_group_size.
 void Zero3::make_sub_groups() {
+  sub_group_of_.resize(architecture_.parameters.size());
   for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
     bool open = false;
     for (const ParameterId p : group) {
       if (!open) sub_groups_.emplace_back();
       sub_groups_.back().parameters.push_back(p);
       sub_groups_.back().elements += partition_of(p);
+      sub_group_of_[p.index()] = sub_groups_.size() - 1;
       open = sub_groups_.back().elements < request_.zero.sub_group_size;
     }
+  }
+  if (!request_.offload.on_nvme()) {
+    on_device_ = static_cast<std::size_t>((1 - request_.zero.ratio) * static_cast<double>(sub_groups_.size()));
   }
 }
 
@@ -143,6 +146,10 @@ void Zero3::make_optimizers(const StrategyContext& context) {
   std::vector<OptimizedTensor> flat;
   for (const SubGroup& group : sub_groups_) {
     flat.push_back(flat_partition(group.elements, sizes_.master == 2 ? DType::bf16 : DType::f32));
+  }
+  if (on_device_ > 0) {
+    const OptimizerSetting torch_default{request_.optimizer, OptimizerImpl::foreach, context.paged};
+    optimizer_ = make_torch_optimizer(recorder_, torch_default, flat);
   }
   if (request_.offload.optimizer) {
     cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(flat));
@@ -154,13 +161,13 @@ void Zero3::make_optimizers(const StrategyContext& context) {
 void Zero3::make_swaps() {
   std::vector<std::vector<ParameterId>> parameters;
   std::vector<std::int64_t> elements;
-  sub_group_of_.resize(architecture_.parameters.size());
   for (const SubGroup& group : sub_groups_) {
-    for (const ParameterId p : group.parameters) sub_group_of_[p.index()] = parameters.size();
     parameters.push_back(group.parameters);
     elements.push_back(group.elements);
   }
-  if (request_.offload.optimizer_on_nvme) optimizer_swap_.emplace(recorder_, request_.zero, sizes_, elements);
+  if (request_.offload.optimizer_on_nvme) {
+    optimizer_swap_.emplace(recorder_, request_.zero, sizes_, host_moments(request_.optimizer), elements);
+  }
   if (!request_.offload.parameters_on_nvme) return;
   parameter_swap_.emplace(recorder_, request_.zero, sizes_, architecture_, parameters);
   coordinator_.swap_from_drives({[this](ParameterId p) { return parameter_swap_->on_drives(p); },
@@ -189,7 +196,7 @@ void Zero3::step_sub_group(std::size_t index) {
   const std::int64_t weight_bytes = group.elements * sizes_.weight;
   const std::int64_t master_bytes = group.elements * sizes_.master;
   if (request_.offload.optimizer) {
-    step_on_host(index);
+    is_on_host(index) ? step_on_host(index) : step_beside_host(index);
     return;
   }
   // Flattening a single tensor gives a view of it.
@@ -224,6 +231,23 @@ void Zero3::step_on_host(std::size_t index) {
   if (parameter_swap_) parameter_swap_->write(index);
   if (!request_.offload.parameters) upload_weights(group);
   if (swapped) optimizer_swap_->swap_out(index);
+}
+
+// Twin-Flow: the fp32 gradient has been there since backward.
+void Zero3::step_beside_host(std::size_t index) {
+  const std::int64_t weight_bytes = sub_groups_[index].elements * sizes_.weight;
+  const std::int64_t master_bytes = sub_groups_[index].elements * sizes_.master;
+  recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
+  optimizer_->step_tensor(index);
+  if (!request_.offload.parameters) {
+    recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "cast weights");
+    return;
+  }
+  // Likewise a blocking cross-type copy: down as it is, and converted on the CPU.
+  const TensorId staged = recorder_.allocate_host(Pool::pageable, Category::buffers, master_bytes, "updated weights");
+  recorder_.copy(Direction::to_host, static_cast<double>(master_bytes), false, "download weights",
+                 Recorder::compute_stream());
+  recorder_.release(staged);
 }
 
 void Zero3::upload_weights(const SubGroup& group) {

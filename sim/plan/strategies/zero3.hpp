@@ -64,6 +64,9 @@ class Zero3 : public Strategy {
   std::int64_t padded_bytes(ParameterId p) const { return partition_of(p) * recorder_.world() * sizes_.weight; }
   Pool pinned_pool() const { return pinned_ ? Pool::pinned : Pool::pageable; }
   bool gathers() const { return recorder_.world() > 1 || request_.offload.parameters; }
+  /// True where a sub-group is updated in host memory: all that are offloaded, but for the share that Twin-Flow
+  /// (`ratio`) leaves on the device.
+  bool is_on_host(std::size_t sub_group) const { return request_.offload.optimizer && sub_group >= on_device_; }
   /// True where a sub-group's optimizer states lie on drives.
   bool is_swapped(std::size_t sub_group) const { return optimizer_swap_ && optimizer_swap_->holds(sub_group); }
   bool is_on_drives(ParameterId p) const { return parameter_swap_ && parameter_swap_->on_drives(p); }
@@ -94,6 +97,7 @@ class Zero3 : public Strategy {
   void norms();
   void step_sub_group(std::size_t index);
   void step_on_host(std::size_t index);
+  void step_beside_host(std::size_t index);
   void upload_weights(const SubGroup& group);
 
   const Request& request_;
@@ -113,7 +117,8 @@ class Zero3 : public Strategy {
   std::deque<TaskId> reduce_events_, fetch_events_;
   std::optional<OptimizerSwap> optimizer_swap_;
   std::optional<ParameterSwap> parameter_swap_;
-  std::vector<std::size_t> sub_group_of_;                  ///< by parameter, where something is swapped
+  std::vector<std::size_t> sub_group_of_;                  ///< by parameter, of those that are trained
+  std::size_t on_device_ = 0;                              ///< sub-groups that stay there beside offloaded ones
   std::vector<std::pair<ParameterId, TensorId>> leaving_;  ///< fp32 gradients on their way to the drives
   std::int64_t micro_step_ = 0;
   bool boundary_ = true;

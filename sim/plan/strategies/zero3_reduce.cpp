@@ -119,6 +119,9 @@ void Zero3::partition_gradient(ParameterId p) {
     recorder_.elementwise(static_cast<double>(bytes + sizes_.master * elements), "cast grad", reduce_);
     if (optimizer_swap_ && is_swapped(sub_group_of_[p.index()])) {
       leaving_.emplace_back(p, cast);  // with all others of the bucket
+    } else if (!is_on_host(sub_group_of_[p.index()])) {
+      recorder_.elementwise(2.0 * static_cast<double>(sizes_.master * elements), "keep fp32 grad", reduce_);
+      recorder_.release(cast);
     } else {
       copy(Direction::to_host, sizes_.master * elements, "download fp32 grad");
       recorder_.release(cast);
