@@ -84,6 +84,22 @@ void CachingAllocator::serve_again(Time now) {
   });
 }
 
+// std::lower_bound without branches that nobody can foresee: half of an allocation's time is spent here.
+CachingAllocator::FreeList::iterator CachingAllocator::lower_bound(FreeList& list, std::int64_t size,
+                                                                   std::int64_t address) {
+  const auto is_before = [&](const Free& entry) {
+    return static_cast<std::size_t>(entry.size < size) |
+           (static_cast<std::size_t>(entry.size == size) & static_cast<std::size_t>(entry.address < address));
+  };
+  const Free* first = list.data();
+  for (std::size_t left = list.size(); left > 0;) {
+    const std::size_t half = (left + 1) / 2;
+    first += half * is_before(first[half - 1]);
+    left -= half;
+  }
+  return list.begin() + (first - list.data());
+}
+
 CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
   if (vacant_.empty()) {
     blocks_.push_back(block);
@@ -97,8 +113,7 @@ CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
 
 CachingAllocator::BlockId CachingAllocator::take_cached(std::uint32_t pool, std::int64_t size) {
   FreeList& list = pools_[pool];
-  auto best =
-      std::lower_bound(list.begin(), list.end(), size, [](const Free& f, std::int64_t s) { return f.size < s; });
+  auto best = lower_bound(list, size, std::numeric_limits<std::int64_t>::min());
   if (best == list.end()) return {};
   if (segments_ == Segments::expandable) best = best_to_expand(list, best);
   const BlockId block = best->block;
@@ -117,6 +132,7 @@ CachingAllocator::BlockId CachingAllocator::take_new(std::uint32_t pool, std::in
 CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size,
                                                         bool whatever_the_limit) {
   const Bytes segment(segment_size(size));
+  most_wanted_ = std::max(most_wanted_, (reserved_ + segment).value());
   if (!whatever_the_limit && (reserved_ + segment).value() > limit_) return {};
   reserved_ += segment;
   const std::int64_t address = next_address_.value();
@@ -175,7 +191,7 @@ void CachingAllocator::put_free(BlockId id) {
   block.state = State::cached;
   FreeList& list = pools_[block.pool];
   const Free entry{block.size, block.address, id};
-  list.insert(std::lower_bound(list.begin(), list.end(), entry), entry);
+  list.insert(lower_bound(list, entry.size, entry.address), entry);
   if (is_segment(block)) ++cached_segments_[block.pool];
 }
 
@@ -183,7 +199,7 @@ void CachingAllocator::take_free(BlockId id) {
   Block& block = at(id);
   block.state = State::used;
   FreeList& list = pools_[block.pool];
-  list.erase(std::lower_bound(list.begin(), list.end(), Free{block.size, block.address, id}));
+  list.erase(lower_bound(list, block.size, block.address));
   if (is_segment(block)) --cached_segments_[block.pool];
 }
 

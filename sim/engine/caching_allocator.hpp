@@ -40,6 +40,8 @@ class CachingAllocator {
   /// torch.cuda.empty_cache(): gives back every wholly free segment, and every wholly free page of expandable ones.
   void release_cached_segments();
 
+  /// The most that segments took, or would have taken where the limit made them give back first.
+  std::int64_t most_wanted() const { return most_wanted_; }
   /// A segment of device memory, or pages of an expandable one, as taken from the device or given back to it.
   struct SegmentEvent {
     bool taken = true;
@@ -88,6 +90,8 @@ class CachingAllocator {
   bool is(BlockId id, State state) const { return id.valid() && at(id).state == state; }
 
   void tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const;
+  /// Where the first entry that is not before it stands.
+  static FreeList::iterator lower_bound(FreeList& list, std::int64_t size, std::int64_t address);
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit);
@@ -122,6 +126,7 @@ class CachingAllocator {
   Segments segments_;
   std::int64_t limit_;
   std::int64_t device_bytes_;
+  std::int64_t most_wanted_ = 0;
   Bytes next_address_, allocated_, reserved_;
   std::function<void(const SegmentEvent&)> watcher_;
 };

@@ -1,6 +1,6 @@
 #include "sim/engine/device_events.hpp"
 
-#include "sim/engine/device_memory.hpp"
+#include "sim/engine/device_allocations.hpp"
 
 namespace shardsim {
 
@@ -8,7 +8,7 @@ std::vector<DeviceEvent> replay_device_events(const Program& program, std::span<
                                               std::span<const Time> instants) {
   using Kind = DeviceEvent::Kind;
   std::vector<DeviceEvent> events;
-  DeviceMemory memory(program, spans, instants);
+  DeviceAllocations memory(program, spans, instants);
   std::size_t i = 0;
   memory.allocator().watch_segments([&](const CachingAllocator::SegmentEvent& segment) {
     events.push_back({segment.taken ? Kind::take_segment : Kind::return_segment,

@@ -1,42 +1,121 @@
 #include "sim/engine/device_memory.hpp"
 
+#include <algorithm>
+#include <numeric>
+
+#include "sim/engine/device_allocations.hpp"
+
 namespace shardsim {
 
 namespace {
 
-CachingAllocator::Segments segments_of(const Program& program) {
-  return program.expandable_segments ? CachingAllocator::Segments::expandable : CachingAllocator::Segments::fixed;
+constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t largest_count = 20;
+
+/// A stage's high-water marks while the replay runs; `at` is the instruction that first reached `allocated`.
+struct HighWater {
+  std::int64_t allocated = -1;
+  std::int64_t reserved = 0;
+  std::size_t at = nowhere;
+};
+
+struct DeviceReplay {
+  std::vector<std::int64_t>
+      block_bytes;  ///< by instruction: the block that an allocation got, rounding and remainder included
+  std::vector<HighWater> stages;
+  std::int64_t final_bytes = 0;
+  std::int64_t most_wanted = 0;
+};
+
+DeviceReplay replay_device(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                           std::uint16_t steps) {
+  DeviceReplay replay;
+  replay.block_bytes.resize(instants.size());
+  replay.stages.resize(stage_count(steps));
+  DeviceAllocations memory(program, spans, instants);
+  const CachingAllocator& allocator = memory.allocator();
+  std::size_t stage = stage_of(Mark{}, steps);
+  for (std::size_t i = 0; i < instants.size(); ++i) {
+    const Instruction instruction = program.instructions[i];
+    memory.play(i);
+    if (instruction.kind == Instruction::Kind::mark) {
+      stage = stage_of(program.marks[instruction.index], steps);
+    } else if (instruction.kind == Instruction::Kind::allocate) {
+      if (program.tensors[instruction.index].pool != Pool::device) continue;
+      replay.block_bytes[i] = allocator.size(memory.block(instruction.index));
+    } else if (instruction.kind != Instruction::Kind::empty_cache) {
+      continue;
+    }
+    HighWater& high = replay.stages[stage];
+    high.reserved = std::max(high.reserved, allocator.reserved());
+    if (allocator.allocated() > high.allocated) {
+      high.allocated = allocator.allocated();
+      high.at = i;
+    }
+  }
+  replay.final_bytes = allocator.allocated();
+  replay.most_wanted = allocator.most_wanted();
+  return replay;
+}
+
+std::vector<TensorId> largest_tensors(const std::vector<std::int64_t>& held) {
+  std::vector<TensorId> live;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    if (held[i] > 0) live.push_back(TensorId(i));
+  }
+  const auto middle = live.begin() + static_cast<std::ptrdiff_t>(std::min(live.size(), largest_count));
+  std::partial_sort(live.begin(), middle, live.end(), [&](TensorId a, TensorId b) {
+    return held[a.index()] != held[b.index()] ? held[a.index()] > held[b.index()] : a < b;
+  });
+  live.erase(middle, live.end());
+  return live;
+}
+
+/// Walks up to each peak once more, now that the peaks are known, and notes who was live there.
+std::vector<PoolPeak> describe_peaks(const Program& program, const DeviceReplay& replay) {
+  std::vector<PoolPeak> peaks(replay.stages.size());
+  std::vector<std::size_t> order(peaks.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::erase_if(order, [&](std::size_t s) { return replay.stages[s].at == nowhere; });
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return replay.stages[a].at < replay.stages[b].at; });
+
+  std::vector<std::int64_t> held(program.tensors.size());
+  std::array<std::int64_t, category_count> by_category{};
+  std::uint32_t mark = 0;
+  std::size_t i = 0;
+  for (const std::size_t stage : order) {
+    const HighWater& high = replay.stages[stage];
+    for (; i <= high.at; ++i) {
+      const Instruction instruction = program.instructions[i];
+      if (instruction.kind == Instruction::Kind::mark) mark = instruction.index;
+      if (!is_memory(instruction)) continue;
+      std::int64_t& bytes = held[instruction.index];
+      const std::int64_t now = instruction.kind == Instruction::Kind::allocate ? replay.block_bytes[i] : 0;
+      by_category[static_cast<std::size_t>(program.tensors[instruction.index].category)] += now - bytes;
+      bytes = now;
+    }
+    peaks[stage] = {high.allocated, high.reserved, by_category, {}, mark, high.at, largest_tensors(held)};
+  }
+  return peaks;
 }
 
 }  // namespace
 
-DeviceMemory::DeviceMemory(const Program& program, std::span<const Span> spans, std::span<const Time> instants)
-    : program_(program),
-      spans_(spans),
-      instants_(instants),
-      allocator_(program.streams.size(), program.capacity_bytes - program.outside_bytes, segments_of(program),
-                 program.capacity_bytes),
-      blocks_(program.tensors.size()),
-      busy_until_(program.streams.size()) {}
+bool waits_for_streams(const Program& program) {
+  return std::any_of(program.tensors.begin(), program.tensors.end(),
+                     [](const Tensor& tensor) { return tensor.used_on.valid() && tensor.used_on != tensor.stream; });
+}
 
-void DeviceMemory::play(std::size_t i) {
-  using Kind = Instruction::Kind;
-  const Instruction instruction = program_.instructions[i];
-  if (instruction.kind == Kind::launch) {
-    busy_until_[program_.tasks[instruction.index].stream.index()] = spans_[instruction.index].end;
-  } else if (instruction.kind == Kind::empty_cache) {
-    allocator_.release_cached_segments();
-  }
-  if (instruction.kind != Kind::allocate && instruction.kind != Kind::release) return;
-  const Tensor& tensor = program_.tensors[instruction.index];
-  if (tensor.pool != Pool::device) return;
-  CachingAllocator::BlockId& block = blocks_[instruction.index];
-  if (instruction.kind == Kind::allocate) {
-    block = allocator_.allocate(tensor.stream, tensor.bytes, instants_[i]);
-  } else {
-    const bool waits = tensor.used_on.valid() && tensor.used_on != tensor.stream;
-    allocator_.release(block, waits ? busy_until_[tensor.used_on.index()] : Time{});
-  }
+DeviceMemory replay_device_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                                  std::uint16_t steps) {
+  const DeviceReplay replay = replay_device(program, spans, instants, steps);
+  DeviceMemory memory;
+  memory.stages = describe_peaks(program, replay);
+  for (const HighWater& high : replay.stages) memory.seen.push_back(high.at != nowhere);
+  memory.final_bytes = replay.final_bytes;
+  memory.limit = memory_limit(program);
+  memory.most_wanted = replay.most_wanted;
+  return memory;
 }
 
 }  // namespace shardsim

@@ -77,6 +77,7 @@ CachingAllocator::BlockId CachingAllocator::new_addresses(std::uint32_t pool, st
 CachingAllocator::BlockId CachingAllocator::map(BlockId block, std::int64_t size, bool whatever_the_limit) {
   SHARDSIM_CHECK(is(block, State::unmapped), "only addresses without memory can get some");
   const Bytes mapped(round_up(size, page_size(at(block).pool)));
+  most_wanted_ = std::max(most_wanted_, (reserved_ + mapped).value());
   if (!whatever_the_limit && (reserved_ + mapped).value() > limit_) return {};
   reserved_ += mapped;
   tell_watcher(true, at(block).address, mapped.value(), at(block).pool);
