@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "../plan/measured.hpp"
+#include "sim/engine/event_loop.hpp"
 #include "sim/search/evaluate.hpp"
 
 using namespace shardsim;
