@@ -80,7 +80,7 @@ function memoryRows(memory, categories) {
 function memorySpec(memory, categories, hidden) {
   const highest = Math.max(memory.peak.mib, ...memory.reserved_mib.map((mib) => (memory.kind === "device" ? mib + memory.outside_mib : 0))) / 1024;
   const capacity = memory.capacity_mib / 1024;
-  const shows = capacity < 3.2 * highest;
+  const shows = capacity < (memory.kind === "device" ? 8 : 3) * highest;  // else nothing could be told apart below it
   const top = Math.max(highest * 1.14, shows ? capacity * 1.06 : 0);
   const halo = [color("card"), null];  // texts are drawn twice, so that they can be read over lines
   const peak = [{t: memory.peak.t, gib: memory.peak.mib / 1024}];
