@@ -1,6 +1,7 @@
 #include "sim/engine/caching_allocator.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace shardsim {
@@ -9,7 +10,7 @@ namespace {
 
 constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
 
-// Constants of c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.x.
+// Constants of c10/core/AllocatorConfig.h, PyTorch 2.13.
 constexpr std::int64_t min_block = 512;            // every request is rounded up to a multiple of it
 constexpr std::int64_t largest_small = 1 * MiB;    // requests up to it come from the small pool,
 constexpr std::int64_t small_segment = 2 * MiB;    // from segments of this size
@@ -25,39 +26,62 @@ std::int64_t segment_size(std::int64_t size) {
   return round_up(size, direct_granule);
 }
 
-bool worth_splitting(std::uint32_t pool, std::int64_t remainder) {
-  return is_large(pool) ? remainder > largest_small : remainder >= min_block;
-}
-
 }  // namespace
 
-CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit)
-    : pools_(2 * streams), cached_segments_(2 * streams, 0), limit_(limit) {}
+CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit, Segments segments,
+                                   std::int64_t device_bytes)
+    : pools_(2 * streams),
+      unmapped_(2 * streams),
+      cached_segments_(2 * streams, 0),
+      segments_(segments),
+      limit_(limit),
+      device_bytes_(device_bytes == 0 ? limit : device_bytes) {}
 
-CachingAllocator::BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes) {
+CachingAllocator::BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes, Time now) {
   if (bytes == 0) return {};
+  serve_again(now);
   const std::int64_t size = round_up(bytes, min_block);
   const std::uint32_t pool = static_cast<std::uint32_t>(2 * stream.index() + (size > largest_small ? 1 : 0));
   BlockId block = take_cached(pool, size);
-  if (!block.valid()) block = new_segment(pool, size);
-  if (worth_splitting(pool, blocks_[block.index()].size - size)) split(block, size);
-  allocated_ += Bytes(blocks_[block.index()].size);
+  if (!block.valid()) block = take_new(pool, size, false);
+  if (!block.valid()) {
+    release_cached_segments();
+    block = take_new(pool, size, false);
+  }
+  if (!block.valid()) block = take_new(pool, size, true);
+  if (worth_splitting(at(block), size)) split(block, size, State::cached);
+  allocated_ += Bytes(at(block).size);
   return block;
 }
 
-void CachingAllocator::release(BlockId block) {
+void CachingAllocator::release(BlockId block, Time until) {
   if (!block.valid()) return;
-  allocated_ -= Bytes(blocks_[block.index()].size);
-  const BlockId previous = blocks_[block.index()].previous, next = blocks_[block.index()].next;
-  if (previous.valid() && blocks_[previous.index()].free) {
-    take_free(previous);
-    block = merge(previous, block);
+  allocated_ -= Bytes(at(block).size);
+  if (until > Time{}) {
+    deferred_.push_back({block, until});
+  } else {
+    make_free(block);
   }
-  if (next.valid() && blocks_[next.index()].free) {
-    take_free(next);
-    block = merge(block, next);
+}
+
+void CachingAllocator::release_cached_segments() {
+  serve_again(Time(std::numeric_limits<std::int64_t>::max()));
+  for (std::uint32_t pool = 0; pool < pools_.size(); ++pool) {
+    if (segments_ == Segments::expandable) {
+      unmap_free_pages(pool);
+    } else {
+      release_whole_segments(pool);
+    }
   }
-  put_free(block);
+}
+
+void CachingAllocator::serve_again(Time now) {
+  if (deferred_.empty()) return;
+  std::erase_if(deferred_, [&](const Deferred& waiting) {
+    if (waiting.until > now) return false;
+    make_free(waiting.block);
+    return true;
+  });
 }
 
 // std::lower_bound without branches that nobody can foresee: half of an allocation's time is spent here.
@@ -83,60 +107,88 @@ CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
   }
   const BlockId id = vacant_.back();
   vacant_.pop_back();
-  blocks_[id.index()] = block;
+  at(id) = block;
   return id;
 }
 
 CachingAllocator::BlockId CachingAllocator::take_cached(std::uint32_t pool, std::int64_t size) {
   FreeList& list = pools_[pool];
-  const auto best = lower_bound(list, size, std::numeric_limits<std::int64_t>::min());
+  auto best = lower_bound(list, size, std::numeric_limits<std::int64_t>::min());
   if (best == list.end()) return {};
+  if (segments_ == Segments::expandable) best = best_to_expand(list, best);
   const BlockId block = best->block;
   list.erase(best);
-  blocks_[block.index()].free = false;
-  if (is_segment(blocks_[block.index()])) --cached_segments_[pool];
+  at(block).state = State::used;
+  if (is_segment(at(block))) --cached_segments_[pool];
   return block;
 }
 
-CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size) {
+/// Not valid: it would pass the limit.
+CachingAllocator::BlockId CachingAllocator::take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
+  return segments_ == Segments::expandable ? expand(pool, size, whatever_the_limit)
+                                           : new_segment(pool, size, whatever_the_limit);
+}
+
+CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size,
+                                                        bool whatever_the_limit) {
   const Bytes segment(segment_size(size));
   most_wanted_ = std::max(most_wanted_, (reserved_ + segment).value());
-  if ((reserved_ + segment).value() > limit_) release_cached_segments();
+  if (!whatever_the_limit && (reserved_ + segment).value() > limit_) return {};
   reserved_ += segment;
-  const Bytes address = next_address_;
+  const std::int64_t address = next_address_.value();
   next_address_ += segment;
-  const BlockId block = new_block({address.value(), segment.value(), {}, {}, pool, false});
-  tell_watcher(true, blocks_[block.index()]);
-  return block;
+  tell_watcher(true, address, segment.value(), pool);
+  return new_block({address, segment.value(), {}, {}, pool, State::used, address});
 }
 
-void CachingAllocator::tell_watcher(bool taken, const Block& segment) const {
-  if (watcher_) watcher_({taken, segment.address, segment.size, StreamId(segment.pool / 2), is_large(segment.pool)});
+bool CachingAllocator::worth_splitting(const Block& block, std::int64_t size) const {
+  const std::int64_t remainder = block.size - size;
+  if (is_large(block.pool) && segments_ == Segments::fixed) return remainder > largest_small;
+  return remainder >= min_block;
 }
 
-/// Cuts the block to `size`; the rest becomes a free block behind it.
-void CachingAllocator::split(BlockId block, std::int64_t size) {
-  const Block whole = blocks_[block.index()];
-  const BlockId rest = new_block({whole.address + size, whole.size - size, block, whole.next, whole.pool, false});
-  if (whole.next.valid()) blocks_[whole.next.index()].previous = rest;
-  blocks_[block.index()].next = rest;
-  blocks_[block.index()].size = size;
-  put_free(rest);
+/// Cuts the block to `size`; the rest becomes a block behind it.
+void CachingAllocator::split(BlockId block, std::int64_t size, State rest) {
+  const Block whole = at(block);
+  const BlockId behind =
+      new_block({whole.address + size, whole.size - size, block, whole.next, whole.pool, State::used, whole.segment});
+  if (whole.next.valid()) at(whole.next).previous = behind;
+  at(block).next = behind;
+  at(block).size = size;
+  if (rest == State::cached) {
+    put_free(behind);
+  } else {
+    put_unmapped(behind);
+  }
 }
 
 /// `right` becomes part of `left`, its neighbour below.
 CachingAllocator::BlockId CachingAllocator::merge(BlockId left, BlockId right) {
-  Block& block = blocks_[left.index()];
-  block.size += blocks_[right.index()].size;
-  block.next = blocks_[right.index()].next;
-  if (block.next.valid()) blocks_[block.next.index()].previous = left;
+  Block& block = at(left);
+  block.size += at(right).size;
+  block.next = at(right).next;
+  if (block.next.valid()) at(block.next).previous = left;
   vacant_.push_back(right);
   return left;
 }
 
+/// Joins the block with its free neighbours, and caches it.
+void CachingAllocator::make_free(BlockId block) {
+  const BlockId previous = at(block).previous, next = at(block).next;
+  if (is(previous, State::cached)) {
+    take_free(previous);
+    block = merge(previous, block);
+  }
+  if (is(next, State::cached)) {
+    take_free(next);
+    block = merge(block, next);
+  }
+  put_free(block);
+}
+
 void CachingAllocator::put_free(BlockId id) {
-  Block& block = blocks_[id.index()];
-  block.free = true;
+  Block& block = at(id);
+  block.state = State::cached;
   FreeList& list = pools_[block.pool];
   const Free entry{block.size, block.address, id};
   list.insert(lower_bound(list, entry.size, entry.address), entry);
@@ -144,25 +196,28 @@ void CachingAllocator::put_free(BlockId id) {
 }
 
 void CachingAllocator::take_free(BlockId id) {
-  Block& block = blocks_[id.index()];
-  block.free = false;
+  Block& block = at(id);
+  block.state = State::used;
   FreeList& list = pools_[block.pool];
   list.erase(lower_bound(list, block.size, block.address));
+  if (is_segment(block)) --cached_segments_[block.pool];
 }
 
-void CachingAllocator::release_cached_segments() {
-  for (std::size_t pool = 0; pool < pools_.size(); ++pool) {
-    // A run far over its limit comes here with every segment: lists without a wholly free one are not walked.
-    if (std::exchange(cached_segments_[pool], 0) == 0) continue;
-    std::erase_if(pools_[pool], [&](const Free& entry) {
-      const Block& block = blocks_[entry.block.index()];
-      if (!is_segment(block)) return false;
-      reserved_ -= Bytes(block.size);
-      tell_watcher(false, block);
-      vacant_.push_back(entry.block);
-      return true;
-    });
-  }
+void CachingAllocator::release_whole_segments(std::uint32_t pool) {
+  // A run far over its limit comes here with every segment: lists without a wholly free one are not walked.
+  if (std::exchange(cached_segments_[pool], 0) == 0) return;
+  std::erase_if(pools_[pool], [&](const Free& entry) {
+    const Block& block = at(entry.block);
+    if (!is_segment(block)) return false;
+    reserved_ -= Bytes(block.size);
+    tell_watcher(false, block.address, block.size, pool);
+    vacant_.push_back(entry.block);
+    return true;
+  });
+}
+
+void CachingAllocator::tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const {
+  if (watcher_) watcher_({taken, address, bytes, StreamId(pool / 2), is_large(pool)});
 }
 
 }  // namespace shardsim

@@ -1,16 +1,16 @@
 #include "sim/engine/device_events.hpp"
 
-#include "sim/engine/caching_allocator.hpp"
+#include "sim/engine/device_allocations.hpp"
 
 namespace shardsim {
 
-std::vector<DeviceEvent> replay_device_events(const Program& program, std::size_t reached) {
+std::vector<DeviceEvent> replay_device_events(const Program& program, std::span<const Span> spans,
+                                              std::span<const Time> instants) {
   using Kind = DeviceEvent::Kind;
   std::vector<DeviceEvent> events;
-  CachingAllocator allocator(program.streams.size(), program.capacity_bytes - program.outside_bytes);
-  std::vector<CachingAllocator::BlockId> blocks(program.tensors.size());
+  DeviceAllocations memory(program, spans, instants);
   std::size_t i = 0;
-  allocator.watch_segments([&](const CachingAllocator::SegmentEvent& segment) {
+  memory.allocator().watch_segments([&](const CachingAllocator::SegmentEvent& segment) {
     events.push_back({segment.taken ? Kind::take_segment : Kind::return_segment,
                       segment.large,
                       segment.stream,
@@ -19,18 +19,18 @@ std::vector<DeviceEvent> replay_device_events(const Program& program, std::size_
                       segment.size,
                       i});
   });
-  for (; i < reached; ++i) {
+  const auto note = [&](Kind kind, std::uint32_t index) {
+    const Tensor& tensor = program.tensors[index];
+    if (tensor.pool != Pool::device || tensor.bytes == 0) return;
+    const CachingAllocator::BlockId block = memory.block(index);
+    events.push_back({kind, false, tensor.stream, TensorId(index), memory.allocator().address(block),
+                      memory.allocator().size(block), i});
+  };
+  for (; i < instants.size(); ++i) {
     const Instruction instruction = program.instructions[i];
-    if (instruction.kind == Instruction::Kind::empty_cache) allocator.release_cached_segments();
-    const bool allocates = instruction.kind == Instruction::Kind::allocate;
-    if (!allocates && instruction.kind != Instruction::Kind::release) continue;
-    const Tensor& tensor = program.tensors[instruction.index];
-    if (tensor.pool != Pool::device || tensor.bytes == 0) continue;
-    CachingAllocator::BlockId& block = blocks[instruction.index];
-    if (allocates) block = allocator.allocate(tensor.stream, tensor.bytes);
-    events.push_back({allocates ? Kind::allocate : Kind::release, false, tensor.stream, TensorId(instruction.index),
-                      allocator.address(block), allocator.size(block), i});
-    if (!allocates) allocator.release(block);
+    if (instruction.kind == Instruction::Kind::release) note(Kind::release, instruction.index);
+    memory.play(i);
+    if (instruction.kind == Instruction::Kind::allocate) note(Kind::allocate, instruction.index);
   }
   return events;
 }

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "sim/engine/outcome.hpp"
 #include "sim/plan/plan.hpp"
 
 namespace shardsim {
@@ -18,7 +20,9 @@ struct DeviceEvent {
   std::size_t instruction = 0;  ///< Program::instructions: what caused it
 };
 
-/// Replays the first `reached` instructions of the program. Requests of no bytes leave no event.
-std::vector<DeviceEvent> replay_device_events(const Program& program, std::size_t reached);
+/// `spans`: by task; `instants`: the host thread's clock after each instruction that it reached. Requests of no bytes
+/// leave no event.
+std::vector<DeviceEvent> replay_device_events(const Program& program, std::span<const Span> spans,
+                                              std::span<const Time> instants);
 
 }  // namespace shardsim

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "sim/engine/caching_allocator.hpp"
+#include "sim/engine/device_allocations.hpp"
 
 namespace shardsim {
 
@@ -27,29 +27,23 @@ struct DeviceReplay {
   std::int64_t most_wanted = 0;
 };
 
-DeviceReplay replay_device(const Program& program, std::size_t reached, std::uint16_t steps) {
+DeviceReplay replay_device(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                           std::uint16_t steps) {
   DeviceReplay replay;
-  replay.block_bytes.resize(reached);
+  replay.block_bytes.resize(instants.size());
   replay.stages.resize(stage_count(steps));
-  CachingAllocator allocator(program.streams.size(), memory_limit(program));
-  std::vector<CachingAllocator::BlockId> blocks(program.tensors.size());
+  DeviceAllocations memory(program, spans, instants);
+  const CachingAllocator& allocator = memory.allocator();
   std::size_t stage = stage_of(Mark{}, steps);
-  for (std::size_t i = 0; i < reached; ++i) {
+  for (std::size_t i = 0; i < instants.size(); ++i) {
     const Instruction instruction = program.instructions[i];
-    if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
-    if (is_memory(instruction)) {
-      const Tensor& tensor = program.tensors[instruction.index];
-      if (tensor.pool != Pool::device) continue;
-      CachingAllocator::BlockId& block = blocks[instruction.index];
-      if (instruction.kind == Instruction::Kind::release) {
-        allocator.release(block);
-        continue;
-      }
-      block = allocator.allocate(tensor.stream, tensor.bytes);
-      replay.block_bytes[i] = allocator.size(block);
-    } else if (instruction.kind == Instruction::Kind::empty_cache) {
-      allocator.release_cached_segments();
-    } else if (instruction.kind != Instruction::Kind::mark) {
+    memory.play(i);
+    if (instruction.kind == Instruction::Kind::mark) {
+      stage = stage_of(program.marks[instruction.index], steps);
+    } else if (instruction.kind == Instruction::Kind::allocate) {
+      if (program.tensors[instruction.index].pool != Pool::device) continue;
+      replay.block_bytes[i] = allocator.size(memory.block(instruction.index));
+    } else if (instruction.kind != Instruction::Kind::empty_cache) {
       continue;
     }
     HighWater& high = replay.stages[stage];
@@ -107,8 +101,14 @@ std::vector<PoolPeak> describe_peaks(const Program& program, const DeviceReplay&
 
 }  // namespace
 
-DeviceMemory replay_device_memory(const Program& program, std::size_t reached, std::uint16_t steps) {
-  const DeviceReplay replay = replay_device(program, reached, steps);
+bool waits_for_streams(const Program& program) {
+  return std::any_of(program.tensors.begin(), program.tensors.end(),
+                     [](const Tensor& tensor) { return tensor.used_on.valid() && tensor.used_on != tensor.stream; });
+}
+
+DeviceMemory replay_device_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                                  std::uint16_t steps) {
+  const DeviceReplay replay = replay_device(program, spans, instants, steps);
   DeviceMemory memory;
   memory.stages = describe_peaks(program, replay);
   for (const HighWater& high : replay.stages) memory.seen.push_back(high.at != nowhere);

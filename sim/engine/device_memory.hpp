@@ -1,8 +1,9 @@
-// What one program's device held: its allocations replayed through PyTorch's allocator, whenever they happened.
+// What one program's device held: its allocations replayed through PyTorch's allocator.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "sim/engine/outcome.hpp"
@@ -27,7 +28,12 @@ inline bool is_memory(const Instruction& instruction) {
 /// What the allocator may take of the device.
 inline std::int64_t memory_limit(const Program& program) { return program.capacity_bytes - program.outside_bytes; }
 
-/// `reached`: how many instructions the host thread came to.
-DeviceMemory replay_device_memory(const Program& program, std::size_t reached, std::uint16_t steps);
+/// `spans`: by task; `instants`: the host thread's clock after each instruction that it came to. Both matter only where
+/// waits_for_streams().
+DeviceMemory replay_device_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                                  std::uint16_t steps);
+/// True where memory is let go that another stream still uses (Tensor::used_on), so that times decide when it serves
+/// again.
+bool waits_for_streams(const Program& program);
 
 }  // namespace shardsim

@@ -72,9 +72,9 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
   return links;
 }
 
-Ledger replay(const Program& program, const std::vector<Time>& instants, std::uint16_t steps, MemoryCache* memory) {
-  if (memory == nullptr) return replay_memory(program, instants, steps);
-  return make_ledger(program, instants, steps, *memory->replay(program, instants.size(), steps));
+Ledger replay(const Program& program, const Trace& trace, std::uint16_t steps, MemoryCache* memory) {
+  if (memory == nullptr) return replay_memory(program, trace.spans, trace.instants, steps);
+  return make_ledger(program, trace.instants, steps, *memory->replay(program, trace.spans, trace.instants, steps));
 }
 
 }  // namespace
@@ -93,7 +93,7 @@ Outcome run_again(const Plan& plan, MemoryCache* memory) {
 
   std::vector<std::vector<HostLevel>> levels;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay(plan.programs[p], timeline.programs[p].instants, plan.steps, memory);
+    Ledger ledger = replay(plan.programs[p], timeline.programs[p], plan.steps, memory);
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
     program.instants = std::move(timeline.programs[p].instants);

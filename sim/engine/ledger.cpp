@@ -58,8 +58,9 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
 
 }  // namespace
 
-Ledger replay_memory(const Program& program, std::span<const Time> instants, std::uint16_t steps) {
-  return make_ledger(program, instants, steps, replay_device_memory(program, instants.size(), steps));
+Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                     std::uint16_t steps) {
+  return make_ledger(program, instants, steps, replay_device_memory(program, spans, instants, steps));
 }
 
 Ledger make_ledger(const Program& program, std::span<const Time> instants, std::uint16_t steps,

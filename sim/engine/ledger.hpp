@@ -30,8 +30,10 @@ struct Ledger {
   std::vector<HostLevel> host;  ///< in the host thread's order
 };
 
-/// `instants`: the host thread's clock after each instruction; where it stopped early, the rest is not replayed.
-Ledger replay_memory(const Program& program, std::span<const Time> instants, std::uint16_t steps);
+/// `spans`: by task; `instants`: the host thread's clock after each instruction; where it stopped early, the rest is
+/// not replayed.
+Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
+                     std::uint16_t steps);
 /// The same where the device's part is known.
 Ledger make_ledger(const Program& program, std::span<const Time> instants, std::uint16_t steps,
                    const DeviceMemory& device);

@@ -32,6 +32,8 @@ MemoryCache::Key MemoryCache::key_of(const Program& program, std::size_t reached
   mixer.add(reached);
   mixer.add(steps);
   mixer.add(program.streams.size());
+  // The size of the device bounds the addresses of an expandable segment.
+  mixer.add(program.expandable_segments ? static_cast<std::uint64_t>(program.capacity_bytes) : 0);
   for (const Instruction& instruction : program.instructions) {
     if (instruction.kind == Instruction::Kind::launch || instruction.kind == Instruction::Kind::synchronize) {
       mixer.add(0);  // which task does not matter, but that an instruction stands here
@@ -50,16 +52,19 @@ MemoryCache::Key MemoryCache::key_of(const Program& program, std::size_t reached
   return {mixer.high(), mixer.low()};
 }
 
-std::shared_ptr<const DeviceMemory> MemoryCache::replay(const Program& program, std::size_t reached,
-                                                        std::uint16_t steps) {
+std::shared_ptr<const DeviceMemory> MemoryCache::replay(const Program& program, std::span<const Span> spans,
+                                                        std::span<const Time> instants, std::uint16_t steps) {
+  if (waits_for_streams(program)) {
+    return std::make_shared<const DeviceMemory>(replay_device_memory(program, spans, instants, steps));
+  }
   constexpr std::size_t most_known = 16384;  // about 30 MB
-  const Key key = key_of(program, reached, steps);
+  const Key key = key_of(program, instants.size(), steps);
   {
     const std::lock_guard lock(mutex_);
     const auto found = known_.find(key);
     if (found != known_.end() && found->second->holds_for(memory_limit(program))) return found->second;
   }
-  auto memory = std::make_shared<const DeviceMemory>(replay_device_memory(program, reached, steps));
+  auto memory = std::make_shared<const DeviceMemory>(replay_device_memory(program, spans, instants, steps));
   const std::lock_guard lock(mutex_);
   if (known_.size() >= most_known) known_.clear();
   known_.insert_or_assign(key, memory);

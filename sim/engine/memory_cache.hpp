@@ -1,5 +1,5 @@
-// Device memory follows from the order of allocations and their sizes, not from when they happen: machines that differ
-// in speed alone share it.
+// Device memory follows from the order of allocations and their sizes, not from when they happen, unless streams hold
+// on to it: machines that differ in speed alone share it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace shardsim {
 class MemoryCache {
  public:
   /// What replay_device_memory() gives.
-  std::shared_ptr<const DeviceMemory> replay(const Program& program, std::size_t reached, std::uint16_t steps);
+  std::shared_ptr<const DeviceMemory> replay(const Program& program, std::span<const Span> spans,
+                                             std::span<const Time> instants, std::uint16_t steps);
 
  private:
   /// 128 bits of all that decides the outcome but the limit.

@@ -13,6 +13,11 @@ bool is_product(const std::vector<Kernel>& kernels) {
   return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
+bool has_bias(const Architecture& architecture, const Operator& op) {
+  return op.parameters.size() == 2 && is_product(op.weight_backward) &&
+         architecture.parameter(op.parameters[1]).shape.size() == 1;
+}
+
 }  // namespace
 
 void Autograd::release_gradient(std::uint32_t buffer) {
@@ -84,7 +89,13 @@ void Autograd::backpropagate(const Operator& op) {
   }
   for (const ValueId saved : op.saved) drop(saved);
 
-  for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
+  if (has_bias(architecture_, op)) {
+    // addmm's first input is the bias, and what arrives first is handed on first.
+    receive_parameter_gradient(op, op.parameters[1], fresh[1]);
+    receive_parameter_gradient(op, op.parameters[0], fresh[0]);
+  } else {
+    for (std::size_t i = 0; i < fresh.size(); ++i) receive_parameter_gradient(op, op.parameters[i], fresh[i]);
+  }
   for (std::size_t i = 0; i < op.inputs.size(); ++i) receive_gradient(op.inputs[i], outgoing[i]);
 }
 

@@ -71,8 +71,14 @@ class ModuleSizes {
     if (*quantization_ == Quantization::gptq4) return parameter.stored_bytes(DType::bf16);
     return *quantization_ == Quantization::int8 ? parameter.numel : parameter.numel / 2;
   }
+  /// gpt2's attention keeps the causal mask, whose bools accelerate counts as bits, and what a masked score becomes
+  /// (transformers 4).
+  std::int64_t buffers_of(const Module& module) const {
+    if (module.class_name != "GPT2Attention") return 0;
+    return architecture_.dims.max_positions * architecture_.dims.max_positions / 8 + element_;
+  }
   std::int64_t add(ModuleId m) {
-    std::int64_t bytes = 0;
+    std::int64_t bytes = buffers_of(architecture_.module(m));
     for (const ParameterId p : architecture_.module(m).parameters) {
       if (taken_[p.index()]) continue;
       taken_[p.index()] = true;

@@ -106,6 +106,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
 
   for (std::size_t c = 0; c < fold.devices.size(); ++c) {
     Recorder recorder(cluster, DeviceClassId(c), plan);
+    recorder.use_expandable_segments(request.allocator == AllocatorKind::expandable);
     const StrategyContext context{request, architecture, graph, recorder, paged};
     const std::unique_ptr<Strategy> strategy = make_strategy(context);
     // cuBLAS keeps one workspace for the forward thread and one for autograd's.

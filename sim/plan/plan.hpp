@@ -75,6 +75,7 @@ struct Tensor {
   std::int64_t bytes = 0;
   LabelId label;
   std::int32_t layer = -1;
+  StreamId used_on = {};  ///< Tensor.record_stream(): once freed, its memory waits for what this stream has then
 };
 
 /// What the host thread does next.
@@ -114,6 +115,7 @@ struct Program {
   std::int64_t capacity_bytes = 0;     ///< of the device, as the framework sees it
   std::int64_t outside_bytes = 0;      ///< CUDA context and communicators: in use, but not the allocator's
   std::int64_t managed_bytes = 0;      ///< CUDA managed memory on the device, not the allocator's either
+  bool expandable_segments = false;    ///< of PyTorch's allocator
   double collective_slowdown = 0;      ///< share of its speed that a kernel loses while a collective runs beside it
   std::vector<std::string> streams;    ///< names; [0] is the compute stream
   std::vector<Task> tasks;

@@ -35,6 +35,7 @@ class Recorder {
   std::int64_t replicas() const { return cluster_.size(Group::replicate); }
   std::int64_t ranks_on_host() const { return cluster_.ranks_on_host(); }
 
+  void use_expandable_segments(bool on) { program_.expandable_segments = on; }
   /// The stream of that name, made on first use. Stream 0 is "compute".
   StreamId stream(std::string_view name);
   static constexpr StreamId compute_stream() { return StreamId(0); }
@@ -47,6 +48,8 @@ class Recorder {
   /// CUDA managed memory that lies on the device, for good; PyTorch's allocator does not know of it.
   void allocate_managed(std::int64_t bytes) { program_.managed_bytes += bytes; }
   void release(TensorId tensor);
+  /// Tensor.record_stream(): once freed, its memory serves nobody before the stream has done what it then has to do.
+  void record_stream(TensorId tensor, StreamId stream) { program_.tensors[tensor.index()].used_on = stream; }
   /// Frees and forgets; an unset id is left alone.
   void reset(TensorId& tensor);
   /// torch.cuda.empty_cache()

@@ -93,11 +93,6 @@ void explain_fsdp(const Request& request, const Topology& topology, std::vector<
                           topology.devices_a_host(), topology.hosts.size())
             : "one node: there is nothing to replicate over, hybrid sharding is full sharding");
   }
-  if (is_fsdp1(request.kind)) {
-    assumptions.push_back(
-        "FSDP1 lets memory go that another stream still uses (record_stream): the real reserved peak is somewhat "
-        "higher");
-  }
   if (request.grad_accum > 1) {
     assumptions.push_back(
         "each micro-step reduces its gradients, as torchtitan does; accelerate's no_sync would keep them unsharded");
@@ -256,6 +251,10 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   if (request.save != SaveKind::none && topology.storages.empty()) {
     assumptions.push_back(
         "the topology has no drives: the checkpoint is brought together, but writing it takes no time");
+  }
+  if (request.allocator == AllocatorKind::expandable) {
+    assumptions.push_back(
+        "the run sets PYTORCH_ALLOC_CONF=expandable_segments:True (PYTORCH_CUDA_ALLOC_CONF before PyTorch 2.9)");
   }
   choose_reentrant(request, assumptions);
   choose_fsdp1_prefetch(request, assumptions);

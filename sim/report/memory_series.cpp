@@ -14,7 +14,7 @@ std::int64_t MemoryLevel::total() const {
 std::vector<MemoryLevel> device_levels(const Program& program, const ProgramOutcome& outcome) {
   std::vector<MemoryLevel> levels;
   MemoryLevel now;
-  for (const DeviceEvent& event : replay_device_events(program, outcome.instants.size())) {
+  for (const DeviceEvent& event : replay_device_events(program, outcome.spans, outcome.instants)) {
     using Kind = DeviceEvent::Kind;
     const bool more = event.kind == Kind::allocate || event.kind == Kind::take_segment;
     const std::int64_t change = more ? event.size : -event.size;
@@ -36,7 +36,8 @@ std::vector<MemoryLevel> host_levels(const Plan& plan, const Outcome& outcome, s
     const Program& program = plan.programs[p];
     if (program.host_class != host_class) continue;
     HostLevel before;
-    for (const HostLevel& level : replay_memory(program, outcome.programs[p].instants, plan.steps).host) {
+    for (const HostLevel& level :
+         replay_memory(program, outcome.programs[p].spans, outcome.programs[p].instants, plan.steps).host) {
       MemoryLevel change;
       change.instant = level.instant;
       change.program = p;

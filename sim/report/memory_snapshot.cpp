@@ -19,31 +19,63 @@ constexpr std::int64_t first_address = 0x7f0000000000;  // where CUDA's addresse
 
 using Kind = DeviceEvent::Kind;
 
+/// A segment, or a stretch of an expandable one that has memory, without gaps.
+struct Segment {
+  std::int64_t size = 0;
+  const DeviceEvent* taken = nullptr;  ///< what began it
+};
+
 /// One program's device, from empty to the end of the run.
 struct DeviceHistory {
   const Program* program = nullptr;
   std::vector<Time> instants;
   std::vector<std::uint32_t> marks;  ///< in force, by instruction
   std::vector<DeviceEvent> events;
-  std::map<std::int64_t, const DeviceEvent*> segments;  ///< held at the end, by address
-  std::map<std::int64_t, const DeviceEvent*> blocks;    ///< live at the end, by address
+  std::map<std::int64_t, Segment> segments;           ///< held at the end, by address
+  std::map<std::int64_t, const DeviceEvent*> blocks;  ///< live at the end, by address
 
   std::int64_t device() const { return program->devices.front(); }
 };
+
+/// Expandable segments grow at their end, or fill their gaps.
+void take(DeviceHistory& history, const DeviceEvent& event) {
+  auto segment = history.segments.insert({event.address, {event.size, &event}}).first;
+  if (!history.program->expandable_segments) return;
+  const auto joins = [](auto left, auto right) {
+    const DeviceEvent &a = *left->second.taken, &b = *right->second.taken;
+    return left->first + left->second.size == right->first && a.stream == b.stream && a.large == b.large;
+  };
+  if (const auto next = std::next(segment); next != history.segments.end() && joins(segment, next)) {
+    segment->second.size += next->second.size;
+    history.segments.erase(next);
+  }
+  if (segment == history.segments.begin() || !joins(std::prev(segment), segment)) return;
+  std::prev(segment)->second.size += segment->second.size;
+  history.segments.erase(segment);
+}
+
+/// Fixed segments go back whole, expandable ones by pages.
+void give_back(DeviceHistory& history, const DeviceEvent& event) {
+  const auto segment = std::prev(history.segments.upper_bound(event.address));
+  const std::int64_t end = segment->first + segment->second.size, returned = event.address + event.size;
+  if (returned < end) history.segments[returned] = {end - returned, segment->second.taken};
+  segment->second.size = event.address - segment->first;
+  if (segment->second.size == 0) history.segments.erase(segment);
+}
 
 DeviceHistory history_of(const Program& program, const ProgramOutcome& outcome) {
   DeviceHistory history;
   history.program = &program;
   history.instants = outcome.instants;
-  history.events = replay_device_events(program, outcome.instants.size());
+  history.events = replay_device_events(program, outcome.spans, outcome.instants);
   std::uint32_t mark = 0;
   for (std::size_t i = 0; i < outcome.instants.size(); ++i) {
     if (program.instructions[i].kind == Instruction::Kind::mark) mark = program.instructions[i].index;
     history.marks.push_back(mark);
   }
   for (const DeviceEvent& event : history.events) {
-    if (event.kind == Kind::take_segment) history.segments[event.address] = &event;
-    if (event.kind == Kind::return_segment) history.segments.erase(event.address);
+    if (event.kind == Kind::take_segment) take(history, event);
+    if (event.kind == Kind::return_segment) give_back(history, event);
     if (event.kind == Kind::allocate) history.blocks[event.address] = &event;
     if (event.kind == Kind::release) history.blocks.erase(event.address);
   }
@@ -109,11 +141,11 @@ class SnapshotWriter {
   }
 
   void write_segments() {
-    std::vector<std::pair<const DeviceHistory*, const DeviceEvent*>> segments;
+    std::vector<std::pair<const DeviceHistory*, std::int64_t>> segments;
     for (const DeviceHistory& history : histories_) {
-      for (const auto& [address, segment] : history.segments) segments.emplace_back(&history, segment);
+      for (const auto& [address, segment] : history.segments) segments.emplace_back(&history, address);
     }
-    pickle_.list(segments, [&](const auto& entry) { write_segment(*entry.first, *entry.second); });
+    pickle_.list(segments, [&](const auto& entry) { write_segment(*entry.first, entry.second); });
   }
 
   struct Block {
@@ -122,19 +154,19 @@ class SnapshotWriter {
   };
 
   /// Live blocks and, between them, free ones, without gaps.
-  static std::vector<Block> blocks_of(const DeviceHistory& history, const DeviceEvent& segment) {
+  static std::vector<Block> blocks_of(const DeviceHistory& history, std::int64_t address, std::int64_t size) {
     std::vector<Block> blocks;
-    std::int64_t end = segment.address;
+    std::int64_t end = address;
     const auto fill = [&](std::int64_t until) {
       if (until > end) blocks.push_back({end, until - end, nullptr});
     };
-    const auto last = history.blocks.lower_bound(segment.address + segment.size);
-    for (auto block = history.blocks.lower_bound(segment.address); block != last; ++block) {
+    const auto last = history.blocks.lower_bound(address + size);
+    for (auto block = history.blocks.lower_bound(address); block != last; ++block) {
       fill(block->first);
       blocks.push_back({block->first, block->second->size, block->second});
       end = block->first + block->second->size;
     }
-    fill(segment.address + segment.size);
+    fill(address + size);
     return blocks;
   }
 
@@ -142,8 +174,9 @@ class SnapshotWriter {
     return block.live == nullptr ? 0 : history.program->tensors[block.live->tensor.index()].bytes;
   }
 
-  void write_segment(const DeviceHistory& history, const DeviceEvent& segment) {
-    const std::vector<Block> blocks = blocks_of(history, segment);
+  void write_segment(const DeviceHistory& history, std::int64_t address) {
+    const Segment& segment = history.segments.at(address);
+    const std::vector<Block> blocks = blocks_of(history, address, segment.size);
     std::int64_t allocated = 0, asked = 0;
     for (const Block& block : blocks) {
       if (block.live != nullptr) allocated += block.size;
@@ -151,17 +184,17 @@ class SnapshotWriter {
     }
     pickle_.dict([&] {
       member("device", history.device());
-      member("address", first_address + segment.address);
+      member("address", first_address + address);
       member("total_size", segment.size);
       member("allocated_size", allocated);
       member("active_size", allocated);
       member("requested_size", asked);
-      member("stream", static_cast<std::int64_t>(segment.stream.index()));
-      member("segment_type", segment.large ? "large" : "small");
+      member("stream", static_cast<std::int64_t>(segment.taken->stream.index()));
+      member("segment_type", segment.taken->large ? "large" : "small");
       pickle_.key("segment_pool_id");
       pickle_.pair(0, 0);
-      flag("is_expandable", false);
-      write_frames(history, segment);
+      flag("is_expandable", history.program->expandable_segments);
+      write_frames(history, *segment.taken);
       pickle_.key("blocks");
       pickle_.list(blocks, [&](const Block& block) { write_block(history, block); });
     });
@@ -212,10 +245,10 @@ class SnapshotWriter {
             entries.push_back({&event, "free_completed"});
             break;
           case Kind::take_segment:
-            entries.push_back({&event, "segment_alloc"});
+            entries.push_back({&event, history->program->expandable_segments ? "segment_map" : "segment_alloc"});
             break;
           case Kind::return_segment:
-            entries.push_back({&event, "segment_free"});
+            entries.push_back({&event, history->program->expandable_segments ? "segment_unmap" : "segment_free"});
             break;
         }
       }
@@ -237,14 +270,15 @@ class SnapshotWriter {
     });
   }
 
-  /// PyTorch's defaults: the allocator that was simulated.
+  /// The allocator that was simulated: PyTorch's defaults, but for expandable segments.
   void write_settings() {
+    const bool expandable = histories_.front().program->expandable_segments;
     pickle_.dict([&] {
-      member("PYTORCH_CUDA_ALLOC_CONF", "");
+      member("PYTORCH_CUDA_ALLOC_CONF", expandable ? "expandable_segments:True" : "");
       member("max_split_size", -1);
       pickle_.key("garbage_collection_threshold");
       pickle_.real(0);
-      flag("expandable_segments", false);
+      flag("expandable_segments", expandable);
       flag("release_lock_on_cudamalloc", false);
       flag("pinned_use_cuda_host_register", false);
       pickle_.key("roundup_power2_divisions");

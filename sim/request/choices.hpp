@@ -44,6 +44,8 @@ inline constexpr std::array checkpointing_choices = {Choice<Checkpointing>{"none
 inline constexpr std::array attention_choices = {Choice<AttentionKind>{"flash", AttentionKind::flash},
                                                  Choice<AttentionKind>{"sdpa", AttentionKind::sdpa},
                                                  Choice<AttentionKind>{"eager", AttentionKind::eager}};
+inline constexpr std::array allocator_choices = {Choice<AllocatorKind>{"caching", AllocatorKind::caching},
+                                                 Choice<AllocatorKind>{"expandable", AllocatorKind::expandable}};
 inline constexpr std::array loss_choices = {
     Choice<LossKind>{"eager", LossKind::eager}, Choice<LossKind>{"plain", LossKind::plain},
     Choice<LossKind>{"chunked", LossKind::chunked}, Choice<LossKind>{"fused", LossKind::fused}};

@@ -6,8 +6,6 @@ namespace shardsim {
 
 namespace {
 
-constexpr std::string_view waiting = "Not simulated yet (only the value in brackets is taken)";
-
 constexpr std::array table = {
     OptionSpec{"Machine", "topology", 0, "TOPOLOGY",
                "4xA100, 2x8xH100 (nodes x GPUs x device), a named system, a Graphviz DOT file, or @FILE: the text of "
@@ -72,6 +70,7 @@ constexpr std::array table = {
         "eager (logits upcast to fp32), plain (one kernel on 16-bit logits), chunked or fused (with the head) [eager]"},
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger, foak or megatron [hf]"},
+    OptionSpec{"Framework", "allocator", 0, "NAME", "caching, or expandable (expandable_segments:True) [caching]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money"},
     OptionSpec{"Whole run", "examples", 0, "N", "sequences in an epoch, in place of --tokens"},
@@ -95,8 +94,6 @@ constexpr std::array table = {
     OptionSpec{"General", "threads", 0, "N", "threads to use [all]; the result does not depend on it"},
     OptionSpec{"General", "seed", 0, "N", "seed of everything random [0]"},
     OptionSpec{"General", "help", 'h', "", "this text"},
-
-    OptionSpec{waiting, "allocator", 0, "NAME", "PyTorch's allocator [caching]"},
 };
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include "sim/request/deepspeed_config.hpp"
 #include "sim/request/parse_peft.hpp"
 #include "sim/request/strategy_name.hpp"
-#include "sim/request/unsimulated.hpp"
 
 namespace shardsim {
 
@@ -132,6 +131,7 @@ void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "loss", loss_choices, request.loss);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
+  set_choice(texts, "allocator", allocator_choices, request.allocator);
   set_choice(texts, "save", save_choices, request.save);
   set_switch(texts, "use-reentrant", request.use_reentrant);
   set_switch(texts, "compile", request.compile);
@@ -223,7 +223,6 @@ int parse_threads(const OptionText& text) {
 Request resolve_request(OptionTexts texts) {
   Request request;
   const std::optional<Offload> offload = take_runtime_config(texts, request);
-  refuse_unsimulated_options(texts);
   set_text(texts, "gpu", request.gpu);
   set_text(texts, "fabric", request.fabric);
   set_text(texts, "slow-gpu", request.slow_gpus);

@@ -59,6 +59,8 @@ struct Offload {
 };
 enum class Checkpointing : std::uint8_t { none, full, selective, every };
 enum class OptimizerImpl : std::uint8_t { fused, foreach, for_loop };
+/// PyTorch's allocator for device memory: as it comes, or under PYTORCH_ALLOC_CONF=expandable_segments:True.
+enum class AllocatorKind : std::uint8_t { caching, expandable };
 enum class SaveKind : std::uint8_t { none, sharded, full, gathered_16bit, adapter };
 enum class Format : std::uint8_t { text, json, csv, markdown, html };
 
@@ -130,6 +132,7 @@ struct Request {
   Implementation implementation = Implementation::hf;
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
   std::optional<bool> pin_memory;  ///< absent: the runtime's (on)
+  AllocatorKind allocator = AllocatorKind::caching;
   ZeroOptions zero;
   FsdpOptions fsdp;
   SaveKind save = SaveKind::none;

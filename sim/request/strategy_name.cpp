@@ -8,7 +8,6 @@
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
-#include "sim/request/unsimulated.hpp"
 
 namespace shardsim {
 

@@ -80,6 +80,7 @@ constexpr std::array kinds = {
            names.emplace_back("every:K");
            return names;
          }},
+    Kind{"allocators", "what --allocator takes", [](const DataFolders&) { return names_of(allocator_choices); }},
     Kind{"formats", "what --format takes", [](const DataFolders&) { return names_of(format_choices); }},
 };
 

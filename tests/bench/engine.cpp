@@ -61,7 +61,7 @@ void report(const char* name, const Plan& plan, double calibration) {
   const double check = median_ns([&] { check_plan(plan); });
   const double memory = median_ns([&] {
     for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-      replay_memory(plan.programs[p], timeline.programs[p].instants, plan.steps);
+      replay_memory(plan.programs[p], timeline.programs[p].spans, timeline.programs[p].instants, plan.steps);
     }
   });
   const double n = static_cast<double>(tasks), m = static_cast<double>(memory_events);

@@ -47,7 +47,7 @@ TEST_CASE("wrong requests exit with 2 and one line") {
   check_refused(small + " plan", "unexpected argument 'plan'");
   check_refused("--topology 4xA100 --strategy zro3", "zero3");
   check_refused("--topology 4xA10O --strategy zero3", "A10O");
-  check_refused(small + " --allocator expandable", "--allocator expandable is not simulated yet; available: caching");
+  check_refused(small + " --allocator cashing", "--allocator");
   check_refused(small + " --seq-len 0", "--seq-len");
   check_refused(small + " --config /no/such/file", "/no/such/file");
   check_refused(small + " -o /no/such/folder/report", "cannot write '/no/such/folder/report'");

@@ -1,4 +1,4 @@
-// Each rule of c10/cuda/CUDACachingAllocator.cpp (PyTorch 2.x, default settings), one by one.
+// Each rule of c10/cuda/CUDACachingAllocator.cpp (PyTorch 2.x), one by one; tests/oracle has the real one beside it.
 #include "sim/engine/caching_allocator.hpp"
 
 #include <random>
@@ -13,6 +13,9 @@ namespace {
 constexpr StreamId compute{0}, side{1};
 
 CachingAllocator roomy() { return CachingAllocator(2, 80 * GiB); }
+CachingAllocator expandable(std::int64_t limit = 80 * GiB) {
+  return CachingAllocator(2, limit, CachingAllocator::Segments::expandable);
+}
 
 }  // namespace
 
@@ -177,4 +180,61 @@ TEST_CASE("whatever comes and goes, the books balance") {
     a.allocate(compute, 1024 * MiB);  // passes the limit: everything else was joined into whole segments and goes
     REQUIRE(a.reserved() == 1024 * MiB);
   }
+}
+
+TEST_CASE("what another stream still works on serves again when that is done") {
+  CachingAllocator a = roomy();
+  a.release(a.allocate(compute, 64 * MiB, microseconds(1)), microseconds(9));
+  CHECK(a.allocated() == 0);
+  a.allocate(compute, 64 * MiB, microseconds(8));
+  CHECK(a.reserved() == 128 * MiB);
+  a.allocate(compute, 64 * MiB, microseconds(9));
+  CHECK(a.reserved() == 128 * MiB);
+}
+
+TEST_CASE("before passing the limit, the allocator waits for other streams' work") {
+  CachingAllocator a(1, 100 * MiB);
+  a.release(a.allocate(compute, 64 * MiB), microseconds(9));
+  a.allocate(compute, 64 * MiB, microseconds(1));
+  CHECK(a.reserved() == 64 * MiB);
+}
+
+TEST_CASE("an expandable segment grows by pages: 2 MiB for small blocks, 20 MiB for large ones") {
+  CachingAllocator a = expandable();
+  for (int i = 0; i < 3; ++i) a.allocate(compute, 1 * MiB);
+  CHECK(a.reserved() == 4 * MiB);
+  a.allocate(compute, 11 * MiB);
+  CHECK(a.reserved() == 24 * MiB);
+  a.allocate(compute, 11 * MiB);  // 9 MiB are left of the page
+  CHECK(a.reserved() == 44 * MiB);
+  a.allocate(side, 11 * MiB);  // a segment of its own
+  CHECK(a.reserved() == 64 * MiB);
+}
+
+TEST_CASE("a large block of an expandable segment is split for any remainder") {
+  CachingAllocator a = expandable();
+  CHECK(a.size(a.allocate(compute, 19 * MiB + 512 * KiB)) == 19 * MiB + 512 * KiB);
+  CHECK(a.size(a.allocate(compute, 15 * MiB)) == 15 * MiB);
+  CHECK(a.reserved() == 40 * MiB);
+}
+
+TEST_CASE("an expandable segment grows behind its last free block, where fixed segments would begin anew") {
+  CachingAllocator grows = expandable(), begins = roomy();
+  for (CachingAllocator* a : {&grows, &begins}) {
+    a->release(a->allocate(compute, 100 * MiB));
+    a->allocate(compute, 140 * MiB);
+  }
+  CHECK(grows.reserved() == 140 * MiB);
+  CHECK(begins.reserved() == 240 * MiB);
+}
+
+TEST_CASE("an expandable segment gives back the whole pages of its free blocks, and fills the gaps first") {
+  CachingAllocator a = expandable(200 * MiB);
+  const auto first = a.allocate(compute, 70 * MiB);
+  a.allocate(compute, 40 * MiB);  // to 110 of 120 MiB
+  a.release(first);
+  a.allocate(side, 90 * MiB);  // 220 would pass: of the 70 MiB, 3 pages go; of the 10 MiB behind, none
+  CHECK(a.reserved() == 160 * MiB);
+  a.allocate(compute, 30 * MiB);  // below the 40, from the lowest unmapped address: 2 pages
+  CHECK(a.reserved() == 200 * MiB);
 }

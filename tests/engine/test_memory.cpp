@@ -280,3 +280,27 @@ TEST_CASE("host classes are separate") {
   CHECK(outcome.hosts[0].peak == 10);
   CHECK(outcome.hosts[1].peak == 200);
 }
+
+TEST_CASE("a tensor that another stream still works on is not allocated any more, but its memory serves nobody yet") {
+  const bool waits = GENERATE(true, false);
+  PlanWriter w;
+  const std::size_t p = w.program(2);
+  const TensorId gathered = w.allocate(p, Pool::device, 64 * MiB);
+  if (waits) w.plan.programs[p].tensors[gathered.index()].used_on = StreamId(1);
+  const TaskId use = w.compute(p, 1, microseconds(50));
+  w.release(p, gathered);
+  w.allocate(p, Pool::device, 64 * MiB);
+  CHECK(run(w.plan).programs[p].device.allocated == 64 * MiB);
+  CHECK(run(w.plan).programs[p].device.reserved == (waits ? 128 : 64) * MiB);
+  w.synchronize(p, use);
+  w.allocate(p, Pool::device, 64 * MiB);  // now it is free
+  CHECK(run(w.plan).programs[p].device.reserved == 128 * MiB);
+}
+
+TEST_CASE("expandable segments are the program's own choice") {
+  PlanWriter w;
+  const std::size_t p = w.program();
+  w.plan.programs[p].expandable_segments = true;
+  w.allocate(p, Pool::device, 11 * MiB);
+  CHECK(run(w.plan).programs[p].device.reserved == 20 * MiB);
+}

@@ -69,9 +69,12 @@ std::vector<oracle::Row> oracle::counts() {
     const bool adapted = recorded.contains("rank");
     const Count ours = count(model, adapted);
     std::string name = recorded.at("model");
-    if (adapted)
-      name += " LoRA " + std::to_string(recorded.at("rank").get<int>()) + " " + recorded.at("targets").dump();
-    rows.push_back({name, adapted ? "trained" : "parameters", ours.elements, recorded.at("parameters"), 0, ""});
+    std::string counted = "parameters";
+    if (adapted) {
+      name += " LoRA";
+      counted = std::to_string(recorded.at("rank").get<int>()) + " " + recorded.at("targets").dump() + " trained";
+    }
+    rows.push_back({name, counted, ours.elements, recorded.at("parameters"), 0, ""});
     rows.push_back({name, "tensors", ours.tensors, recorded.at("tensors"), 0, ""});
     rows.push_back({name, "names differ", ours.names == recorded.at("names") ? 0 : 1, 0, 0, ""});
     if (!adapted) rows.push_back({name, "buffers", model.buffer_bytes(), recorded.at("buffers"), 0, ""});

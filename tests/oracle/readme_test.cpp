@@ -25,10 +25,13 @@ struct Kind {
 const std::vector<Kind> kinds{
     {"Tensors saved for backward", oracle::saved_tensors},
     {"Training steps", oracle::training},
+    {"FSDP1, and offload", oracle::two_sides},
     {"Optimizer states", oracle::optimizers},
+    {"Quantized weights", oracle::quantized},
     {"DDP's buckets", oracle::ddp},
     {"accelerate's placement", oracle::device_map},
     {"ZeRO", oracle::zero},
+    {"PyTorch's caching allocator", oracle::allocator},
     {"Parameters, buffers and adapters", oracle::counts},
 };
 

@@ -49,10 +49,13 @@ inline void check(const std::vector<Row>& rows) {
 /// One a kind; README.md prints them.
 std::vector<Row> saved_tensors();
 std::vector<Row> training();
+std::vector<Row> two_sides();
 std::vector<Row> optimizers();
+std::vector<Row> quantized();
 std::vector<Row> ddp();
 std::vector<Row> device_map();
 std::vector<Row> counts();
 std::vector<Row> zero();
+std::vector<Row> allocator();
 
 }  // namespace shardsim::oracle

@@ -1,13 +1,15 @@
-// What needs no training run: optimizer states, DistributedDataParallel's buckets, accelerate's placement
-// (optimizers.py, ddp.py, device_map.py).
+// What needs no training run: optimizer states, quantized weights, DistributedDataParallel's buckets, accelerate's
+// placement (optimizers.py, quantized.py, ddp.py, device_map.py).
 #include <algorithm>
 #include <map>
 
 #include "../model/config_text.hpp"
 #include "../plan/scenario.hpp"
+#include "model/adapter.hpp"
 #include "model/optimizer.hpp"
 #include "recording.hpp"
 #include "sim/plan/device_map.hpp"
+#include "sim/request/choices.hpp"
 
 using namespace shardsim;
 
@@ -46,18 +48,12 @@ std::vector<std::int64_t> placement(const nlohmann::json& recorded) {
   return placed;
 }
 
-/// What a list may be off, and why.
-struct Allowed {
-  double share = 0;
-  std::string cause;
-};
-
 /// One row a number, so that two lists differ where they do.
 void compare(std::vector<oracle::Row>& rows, const std::string& name, const std::string& figure,
-             const std::vector<std::int64_t>& ours, const std::vector<std::int64_t>& theirs, const Allowed& allowed) {
+             const std::vector<std::int64_t>& ours, const std::vector<std::int64_t>& theirs) {
   for (std::size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
     const auto at = [&](const std::vector<std::int64_t>& list) { return i < list.size() ? list[i] : -1; };
-    rows.push_back({name, figure + " " + std::to_string(i), at(ours), at(theirs), allowed.share, allowed.cause});
+    rows.push_back({name, figure + " " + std::to_string(i), at(ours), at(theirs), 0, ""});
   }
 }
 
@@ -80,6 +76,20 @@ std::vector<oracle::Row> oracle::optimizers() {
   return rows;
 }
 
+std::vector<oracle::Row> oracle::quantized() {
+  std::vector<Row> rows;
+  const nlohmann::json file = recording("quantized.json");
+  for (const nlohmann::json& recorded : file.at("cases")) {
+    const std::string kind = recorded.at("quantization");
+    const auto shape = recorded.at("shape").get<std::vector<std::int64_t>>();
+    const QuantizedBytes bytes =
+        quantized_bytes(choose(quantization_choices, "quantization", {kind, ""}), shape.at(0), shape.at(1));
+    rows.push_back({kind + " " + joined(shape), "data", bytes.data, recorded.at("data"), 0, ""});
+    rows.push_back({kind + " " + joined(shape), "statistics", bytes.statistics, recorded.at("statistics"), 0, ""});
+  }
+  return rows;
+}
+
 std::vector<oracle::Row> oracle::ddp() {
   std::vector<Row> rows;
   const nlohmann::json file = recording("ddp.json");
@@ -89,10 +99,7 @@ std::vector<oracle::Row> oracle::ddp() {
     expected.insert(expected.end(), rebuilt.begin(), rebuilt.end());
     const std::string name =
         recorded.at("model").get<std::string>() + " " + recorded.at("precision").get<std::string>();
-    // Which of a Conv1D's gradients, bias or weight, is ready first decides where a bucket closes.
-    const bool has_conv1d = recorded.at("model") == "gpt2-1024";
-    const Allowed allowed = has_conv1d ? Allowed{0.001, "the bias of a Conv1D comes before its weight"} : Allowed{};
-    compare(rows, name, "bucket", buckets_of(recorded, file.at("models")), expected, allowed);
+    compare(rows, name, "bucket", buckets_of(recorded, file.at("models")), expected);
   }
   return rows;
 }
@@ -103,18 +110,16 @@ std::vector<oracle::Row> oracle::device_map() {
   for (const nlohmann::json& recorded : file.at("cases")) {
     std::vector<std::int64_t> expected = recorded.at("layers").get<std::vector<std::int64_t>>();
     expected.push_back(recorded.at("head"));
-    const bool masks = recorded.at("model") == "gpt2" && recorded.at("balanced");
-    const Allowed allowed =
-        masks ? Allowed{0.2, "4.57 counts gpt2's causal masks, which transformers 5 no longer has"} : Allowed{};
     const auto gpus = recorded.at("gpus").get<std::vector<std::int64_t>>();
     const std::string name = recorded.at("model").get<std::string>() + " on " + joined(gpus) + " and " +
                              std::to_string(recorded.at("cpu").get<std::int64_t>()) +
                              (recorded.at("balanced") ? " balanced" : "");
-    compare(rows, name, "layers, then the head's device,", placement(recorded), expected, allowed);
+    compare(rows, name, "layers, then the head's device,", placement(recorded), expected);
   }
   return rows;
 }
 
 TEST_CASE("optimizers keep the states that they keep") { oracle::check(oracle::optimizers()); }
+TEST_CASE("bitsandbytes' weights take what they take") { oracle::check(oracle::quantized()); }
 TEST_CASE("DDP's buckets are the reducer's") { oracle::check(oracle::ddp()); }
 TEST_CASE("layers lie where accelerate puts them") { oracle::check(oracle::device_map()); }

@@ -104,7 +104,8 @@ std::vector<OptionValue> values() {
   add("implementation", names_of(implementation_choices));
   add("compile", {"on", "off"});
   add("pin-memory", {"on", "off"});
-  add("save", {"none", "sharded", "full"});
+  add("allocator", names_of(allocator_choices));
+  add("save", {"none", "sharded", "full", "gathered-16bit"});
   add("save", {"adapter"}, {"--peft", "lora"});
   add("micro-batch", {"1", "3"});
   add("grad-accum", {"1", "3"});

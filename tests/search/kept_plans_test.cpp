@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "../plan/measured.hpp"
+#include "sim/engine/event_loop.hpp"
 #include "sim/search/evaluate.hpp"
 
 using namespace shardsim;
@@ -91,8 +92,9 @@ TEST_CASE("device memory that is short is another matter than device memory that
   const Plan small = program("2xRTX-4090"), large = program("2xH100");
   for (const Plan* plan : {&small, &large, &small}) {
     const Program& first = plan->programs.front();
-    const auto kept = memory.replay(first, first.instructions.size(), plan->steps);
-    const DeviceMemory fresh = replay_device_memory(first, first.instructions.size(), plan->steps);
+    const Trace trace = play(*plan).programs.front();
+    const auto kept = memory.replay(first, trace.spans, trace.instants, plan->steps);
+    const DeviceMemory fresh = replay_device_memory(first, trace.spans, trace.instants, plan->steps);
     for (std::size_t stage = 0; stage < fresh.stages.size(); ++stage) {
       CHECK(kept->stages[stage].allocated == fresh.stages[stage].allocated);
       CHECK(kept->stages[stage].reserved == fresh.stages[stage].reserved);
@@ -100,6 +102,7 @@ TEST_CASE("device memory that is short is another matter than device memory that
     CHECK(kept->final_bytes == fresh.final_bytes);
   }
   const Program& first = small.programs.front();
-  CHECK_FALSE(replay_device_memory(first, first.instructions.size(), small.steps)
+  const Trace trace = play(small).programs.front();
+  CHECK_FALSE(replay_device_memory(first, trace.spans, trace.instants, small.steps)
                   .holds_for(memory_limit(large.programs.front())));
 }

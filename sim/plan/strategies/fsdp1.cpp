@@ -216,7 +216,7 @@ class Fsdp1 : public Fsdp {
       unit.weights = recorder_.allocate(Category::gathered, bytes, "flat parameter", unshard_);
       recorder_.collective(CollectiveKind::all_gather, static_cast<double>(bytes), "all-gather", unshard_);
     }
-    recorder_.reset(input);
+    free_after(input, unshard_);
   }
 
   // pre_unshard: the shard in the type that is gathered. An offloaded one goes up even where its unit is still
@@ -235,13 +235,20 @@ class Fsdp1 : public Fsdp {
     }
     if (!casts) return uploaded;
     recorder_.elementwise(static_cast<double>(stored + bytes), "cast shard", pre_unshard_);
-    recorder_.reset(uploaded);
+    free_after(uploaded, unshard_);
     return input;
+  }
+
+  // _no_dispatch_record_stream(), then freed: FSDP1 waits for no stream before it lets memory go.
+  void free_after(TensorId& tensor, StreamId user) {
+    if (!tensor.valid()) return;
+    recorder_.record_stream(tensor, user);
+    recorder_.reset(tensor);
   }
 
   void reshard(std::size_t index) {
     Unit& unit = units_[index];
-    recorder_.reset(unit.weights);
+    free_after(unit.weights, Recorder::compute_stream());
     unit.prefetched = false;
     if (request_.fsdp.limit_all_gathers) freed_.push_back(recorder_.record(Recorder::compute_stream()));
   }
@@ -288,7 +295,8 @@ class Fsdp1 : public Fsdp {
     prefetch_before(index, FsdpOptions::Prefetch::post);
     recorder_.wait_stream(post_backward_, Recorder::compute_stream());
     TensorId reduced = reduce_scatter(unit);
-    recorder_.reset(flat);
+    free_after(flat, post_backward_);
+    recorder_.record_stream(reduced, post_reduce_);
     reduce_over_replicas(recorder_.bytes_of(reduced), post_backward_);
     const std::int64_t ranks = recorder_.world() * recorder_.replicas();
     if (ranks / predivide_factor(ranks) > 1) divide(reduced, post_reduce_);

@@ -10,6 +10,9 @@ constexpr std::size_t max_fetch_events = 2;
 }  // namespace
 
 void Zero3::partition(ParameterId p) {
+  // free_param also records the compute stream, so that what the host frees early serves again late. Measured ZeRO-3
+  // runs show none of it (Qwen's LoRA at 1024 to 8192 tokens, tests/published): their host is hardly ahead of the
+  // device, ours, with the assumed times of its hooks, is.
   recorder_.reset(states_[p.index()].weight);
   if (is_on_drives(p)) parameter_swap_->release(p);
 }

@@ -21,8 +21,8 @@ void Zero3::add_to_bucket(ParameterId parameter, TensorId gradient) {
   recorder_.wait_stream(reduce_, Recorder::compute_stream());
   if (bucket_elements_ + numel <= request_.zero.reduce_bucket_size) {
     recorder_.elementwise(2.0 * static_cast<double>(numel * sizes_.weight), "copy to bucket", reduce_);
-    recorder_.release(gradient);
-    gradient = TensorId{};
+    recorder_.record_stream(gradient, reduce_);
+    recorder_.reset(gradient);
   }
   bucket_.push_back({parameter, gradient});
   bucket_elements_ += numel;
@@ -53,7 +53,10 @@ void Zero3::flush() {
   }
   leaving_.clear();
   recorder_.reset(interleaved);
-  for (Pending& pending : bucket_) recorder_.reset(pending.gradient);
+  for (Pending& pending : bucket_) {
+    if (pending.gradient.valid()) recorder_.record_stream(pending.gradient, reduce_);
+    recorder_.reset(pending.gradient);
+  }
   reduce_events_.push_back(recorder_.record(reduce_));
   bucket_.clear();
   bucket_elements_ = 0;
