@@ -146,6 +146,25 @@ TEST_CASE("FSDP2's Muon gathers wide matrices and reduces the Gram matrices of t
   CHECK(refusal(words("4xA100", "fsdp-offload", "muon")).find("NCCL cannot gather") != std::string::npos);
 }
 
+TEST_CASE("ZeRO's Muon orthogonalizes every matrix that touches the partition, in the gradients' type") {
+  // GPT-2's embeddings are called wte and wpe, so DeepSpeed tags them too: 124 318 464 elements of matrices, of which
+  // rank 0 of 2 owns wte, wpe, three layers of 7 077 888, and a part of the fourth layer's 768 x 2304.
+  const std::int64_t touched = 50257 * 768 + 1024 * 768 + 3 * 7'077'888 + 768 * 2304;
+  const std::int64_t vectors = 124'439'808 - 124'318'464;
+  for (const std::string strategy : {"zero1", "zero2"}) {
+    INFO(strategy);
+    const Seen seen(words("2xA100", strategy, "muon"));
+    CHECK(seen.most.at("momentum_buffer") == 2 * touched);
+    CHECK(seen.most.at("staged momentum") == 2 * touched);
+    CHECK(seen.most.at("muon update") == 2 * touched);
+    CHECK(seen.states == 2 * touched + 8 * vectors / 2);
+    // Twelve matrices that are not square, three that are.
+    CHECK(seen.tasks("muon gram") == 12 * 2 + 3 * 5);
+    CHECK(seen.tasks("muon polynomial") == 12 * 14 + 3 * 5);
+    CHECK(seen.tasks("muon orthogonalize") == 12 * 2 + 3 * 5);
+  }
+}
+
 TEST_CASE("paged states stay on the device while there is room, and move both ways each step when there is none") {
   const auto report = [](const std::string& device, const std::string& optimizer) {
     return simulate(test::request({"--topology", device, "--strategy", "single", "--model", "llama-3.2-1b", "--seq-len",
@@ -193,8 +212,8 @@ TEST_CASE("what the runtimes refuse is refused, with the reason") {
   check("fsdp-grad-op-offload", bitsandbytes, "take no DTensor");
   check("fsdp", {"adafactor"}, "DTensors");
   check("fsdp1", {"muon"}, "parameters are flat");
-  check("zero3", {"muon"}, "reduce_scatter");
-  check("zero1", {"muon"}, "not simulated yet");
+  check("zero3", {"muon"}, "Muon and reduce scatter cannot be used together");
+  check("zero1-offload", {"muon"}, "gathers offloaded gradients");
   check("zero2", {"adamw-bf16"}, "bf16 master weights");
   for (const std::string strategy : {"zero1-offload", "zero2-offload", "zero3-offload", "zero3-offload-optimizer"}) {
     check(strategy, {"adafactor", "adamw-8bit", "paged-adamw", "lion-8bit"}, "zero_force_ds_cpu_optimizer");
