@@ -35,6 +35,10 @@ std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& archi
     const bool decayed = parameter.shape.size() > 1;
     groups[muon && is_tagged_for_muon(parameter) ? 0 : decayed ? 1 : 2].emplace_back(i);
   }
+  // MuonWithAuxAdam sorts its matrices by shape, from the largest first dimension down.
+  std::stable_sort(groups[0].begin(), groups[0].end(), [&](ParameterId a, ParameterId b) {
+    return architecture.parameter(a).shape > architecture.parameter(b).shape;
+  });
   std::erase_if(groups, [](const std::vector<ParameterId>& group) { return group.empty(); });
   return groups;
 }

@@ -24,7 +24,7 @@ ZeroSizes zero_sizes(Precision precision);
 /// (matrices), without (norms and biases); each in registration order. AdamW over model.parameters() would have one
 /// group: one norm, one all-gather and one padding less, and partitions cut in registration order.
 /// `muon` parts each into what DeepSpeed's Muon orthogonalizes and what its auxiliary AdamW updates
-/// (DeepSpeedEngine._muon_param_groups).
+/// (DeepSpeedEngine._muon_param_groups), the former by falling shape.
 std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture, bool muon = false);
 /// DeepSpeed tells by the name (set_optimizer_flags): matrices, but for those called "embed" or "lm_head". GPT-2's
 /// embeddings, wte and wpe, are none to it.
