@@ -51,6 +51,7 @@ struct Peft {
   bool decomposes() const { return kind == PeftKind::dora || kind == PeftKind::qdora; }
   /// Tokens that stand in front of each sequence.
   std::int64_t prompt_length() const { return kind == PeftKind::prompt ? virtual_tokens : 0; }
+  bool operator==(const Peft&) const = default;
 };
 
 /// What one quantized weight occupies.

@@ -39,6 +39,7 @@ struct GraphOptions {
       false;                   ///< enable_input_require_grads: the frozen embedding's result takes part in backward
   double adapter_dropout = 0;  ///< on the input of each adapter
   bool compile = false;        ///< torch.compile of each decoder layer
+  bool operator==(const GraphOptions&) const = default;
 };
 
 /// What bounds a kernel's time.

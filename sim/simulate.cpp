@@ -1,5 +1,6 @@
 #include "sim/simulate.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "model/core/check.hpp"
@@ -77,6 +78,36 @@ Simulation simulate_in_full(const Request& request, Scenario scenario) {
   SHARDSIM_CHECK(made.outcome.deadlock.empty(), "no strategy's plan waits for itself");
   made.report = make_report(made.request, made.topology, made.architecture, made.run, made.outcome);
   return made;
+}
+
+const Architecture& Simulator::adapted(const Request& request, const Architecture& architecture) {
+  constexpr std::size_t most = 8;
+  const auto found = std::find_if(adapted_.begin(), adapted_.end(), [&](const Adapted& known) {
+    return known.model == request.model && known.peft == request.peft;
+  });
+  if (found != adapted_.end()) {
+    adapted_.splice(adapted_.begin(), adapted_, found);
+  } else {
+    adapted_.push_front({request.model, request.peft, apply_adapter(architecture, request.peft)});
+    if (adapted_.size() > most) adapted_.pop_back();
+  }
+  return adapted_.front().architecture;
+}
+
+Report Simulator::simulate(const Request& request, const std::string& machine, const Topology& named,
+                           const Architecture& architecture) {
+  Topology topology = named;
+  const Request resolved = with_runtime_defaults(request, topology, architecture, topology.assumptions);
+  // A device map's copies follow the batch, and paged states' place what else the device holds.
+  if (resolved.kind == StrategyKind::device_map || is_paged(resolved.optimizer)) {
+    return shardsim::simulate(request, {named, architecture});
+  }
+  const Architecture& trained = adapted(resolved, architecture);
+  const PlanCache::Planned planned = plans_.plan(machine, resolved, topology, trained);
+  const Outcome outcome =
+      planned.is_revalued ? run_again(planned.run.plan, memory_.get()) : run(planned.run.plan, memory_.get());
+  SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
+  return make_report(resolved, topology, trained, planned.run, outcome);
 }
 
 }  // namespace shardsim

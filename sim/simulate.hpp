@@ -2,10 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <list>
+#include <memory>
+#include <string>
+#include <utility>
 
 #include "model/architecture.hpp"
+#include "sim/engine/memory_cache.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/make_plan.hpp"
+#include "sim/plan/plan_cache.hpp"
 #include "sim/report/report.hpp"
 #include "sim/request/request.hpp"
 #include "sim/topology/topology.hpp"
@@ -42,5 +48,28 @@ struct Simulation {
   Report report;
 };
 Simulation simulate_in_full(const Request& request, Scenario scenario);
+
+/// Simulates one request after the other and keeps what they share; each report is what simulate() says. One thread
+/// uses it.
+class Simulator {
+ public:
+  /// `memory` may be shared with others.
+  explicit Simulator(std::shared_ptr<MemoryCache> memory) : memory_(std::move(memory)) {}
+  /// `machine` is a text that no other topology has.
+  Report simulate(const Request& request, const std::string& machine, const Topology& topology,
+                  const Architecture& architecture);
+
+ private:
+  struct Adapted {
+    std::string model;
+    Peft peft;
+    Architecture architecture;
+  };
+  const Architecture& adapted(const Request& request, const Architecture& architecture);
+
+  std::shared_ptr<MemoryCache> memory_;
+  PlanCache plans_;
+  std::list<Adapted> adapted_;  ///< last used first
+};
 
 }  // namespace shardsim

@@ -28,6 +28,9 @@ class KernelTimes {
   GpuSpec device_;
 };
 
+/// What summing a gradient of `bytes` into another reads and writes.
+constexpr double gradient_sum_bytes(std::int64_t bytes) { return 3 * static_cast<double>(bytes); }
+
 /// Peak rate of dense products in `type`: what MFU is measured against.
 FlopRate matmul_peak(const GpuSpec& device, DType type);
 

@@ -30,6 +30,8 @@ class CachingAllocator {
   /// torch.cuda.empty_cache(): gives back every wholly free segment.
   void release_cached_segments();
 
+  /// The most that segments took, or would have taken where the limit made them give back first.
+  std::int64_t most_wanted() const { return most_wanted_; }
   /// A segment of device memory, as it is taken from the device or given back to it.
   struct SegmentEvent {
     bool taken = true;
@@ -62,6 +64,8 @@ class CachingAllocator {
   };
   using FreeList = std::vector<Free>;  ///< by size, then address
 
+  /// Where the first entry that is not before it stands.
+  static FreeList::iterator lower_bound(FreeList& list, std::int64_t size, std::int64_t address);
   void tell_watcher(bool taken, const Block& segment) const;
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
@@ -78,6 +82,7 @@ class CachingAllocator {
   std::vector<FreeList> pools_;                ///< 2 * stream + (0 small, 1 large)
   std::vector<std::int64_t> cached_segments_;  ///< wholly free segments, by pool
   std::int64_t limit_;
+  std::int64_t most_wanted_ = 0;
   Bytes next_address_, allocated_, reserved_;
   std::function<void(const SegmentEvent&)> watcher_;
 };

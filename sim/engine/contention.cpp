@@ -24,13 +24,13 @@ std::vector<Span> collective_spans(const Program& program, const std::vector<Spa
   return merged;
 }
 
-/// The part of `span` in which collectives ran. `merged` is in order.
-Time shared(const Span& span, const std::vector<Span>& merged) {
-  auto other = std::lower_bound(merged.begin(), merged.end(), span.start,
-                                [](const Span& m, Time start) { return m.end <= start; });
+/// The part of `span` in which collectives ran. `merged` is in order, and nothing of it before `from` ends after the
+/// span's start; moves `from` on.
+Time shared(const Span& span, const std::vector<Span>& merged, std::size_t& from) {
+  while (from < merged.size() && merged[from].end <= span.start) ++from;
   Time sum;
-  for (; other != merged.end() && other->start < span.end; ++other) {
-    sum += std::min(span.end, other->end) - std::max(span.start, other->start);
+  for (std::size_t i = from; i < merged.size() && merged[i].start < span.end; ++i) {
+    sum += std::min(span.end, merged[i].end) - std::max(span.start, merged[i].start);
   }
   return sum;
 }
@@ -47,11 +47,13 @@ Delays contention(const Plan& plan, const Timeline& timeline) {
     const std::vector<Span> merged = collective_spans(program, spans);
     if (merged.empty()) continue;
     delays[p].resize(program.tasks.size());
+    std::vector<std::size_t> from(program.streams.size());  // tasks of one stream start in order
     for (std::size_t t = 0; t < program.tasks.size(); ++t) {
       if (program.tasks[t].kind != TaskKind::compute || spans[t].end == never) continue;
-      const Time beside = shared(spans[t], merged);
+      const Time beside = shared(spans[t], merged, from[program.tasks[t].stream.index()]);
+      if (beside == Time{}) continue;
       delays[p][t] = Time::from_seconds(program.collective_slowdown * beside.seconds());
-      any = any || beside > Time{};
+      any = true;
     }
   }
   if (!any) delays.clear();

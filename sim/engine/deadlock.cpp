@@ -66,7 +66,8 @@ std::vector<Deadlock> find_deadlock(const Plan& plan, const Timeline& timeline) 
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
     const Program& program = plan.programs[p];
     const Trace& trace = timeline.programs[p];
-    name_streams(plan, timeline, p, deadlock.waiting);
+    const bool done = std::all_of(trace.spans.begin(), trace.spans.end(), [](const Span& s) { return s.end != never; });
+    if (!done) name_streams(plan, timeline, p, deadlock.waiting);
     if (trace.instants.size() == program.instructions.size()) continue;
     const std::size_t task = program.instructions[trace.instants.size()].index;
     deadlock.waiting.push_back("program " + std::to_string(p) + ": the host thread waits for " +

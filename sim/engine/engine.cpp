@@ -72,10 +72,19 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
   return links;
 }
 
+Ledger replay(const Program& program, const std::vector<Time>& instants, std::uint16_t steps, MemoryCache* memory) {
+  if (memory == nullptr) return replay_memory(program, instants, steps);
+  return make_ledger(program, instants, steps, *memory->replay(program, instants.size(), steps));
+}
+
 }  // namespace
 
-Outcome run(const Plan& plan) {
+Outcome run(const Plan& plan, MemoryCache* memory) {
   check_plan(plan);
+  return run_again(plan, memory);
+}
+
+Outcome run_again(const Plan& plan, MemoryCache* memory) {
   Timeline timeline = play(plan);
   if (const Delays delays = contention(plan, timeline); !delays.empty()) timeline = play(plan, delays);
   Outcome outcome;
@@ -84,7 +93,7 @@ Outcome run(const Plan& plan) {
 
   std::vector<std::vector<HostLevel>> levels;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay_memory(plan.programs[p], timeline.programs[p].instants, plan.steps);
+    Ledger ledger = replay(plan.programs[p], timeline.programs[p].instants, plan.steps, memory);
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
     program.instants = std::move(timeline.programs[p].instants);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "sim/engine/device_memory.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/plan.hpp"
 
@@ -31,5 +32,8 @@ struct Ledger {
 
 /// `instants`: the host thread's clock after each instruction; where it stopped early, the rest is not replayed.
 Ledger replay_memory(const Program& program, std::span<const Time> instants, std::uint16_t steps);
+/// The same where the device's part is known.
+Ledger make_ledger(const Program& program, std::span<const Time> instants, std::uint16_t steps,
+                   const DeviceMemory& device);
 
 }  // namespace shardsim

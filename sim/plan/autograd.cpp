@@ -16,6 +16,7 @@ Autograd::Autograd(const Architecture& architecture, const Graph& graph, const R
       gradient_type_(gradient_type),
       recorder_(recorder),
       strategy_(strategy),
+      amounts_(graph),
       values_(graph.values.size()),
       parameter_uses_(architecture.parameters.size(), 0),
       parameter_gradients_(architecture.parameters.size()) {
@@ -94,11 +95,13 @@ void Autograd::run_forward(const Operator& op, bool saving) {
     const Value& value = graph_.value(output);
     SHARDSIM_CHECK(state.owners == 0, "a value is written when nobody holds an older one");
     state.owners = 1;
-    state.storage = recorder_.allocate(category_of(value), value.bytes, place);
+    state.storage = recorder_.allocate_from_graph(category_of(value), value.bytes, place, amounts_.value(output));
   }
   TensorId scratch;
-  if (op.scratch > 0) scratch = recorder_.allocate(Category::workspace, op.scratch, place);
-  for (const Kernel& kernel : op.forward) recorder_.kernel(kernel, op.name);
+  if (op.scratch > 0) {
+    scratch = recorder_.allocate_from_graph(Category::workspace, op.scratch, place, amounts_.scratch(index_of(op)));
+  }
+  run_kernels(op.forward, op.name, amounts_.forward(index_of(op)));
   recorder_.reset(scratch);
   if (saving) keep_saved(op);
 }
@@ -170,6 +173,7 @@ void Autograd::let_retained_go() {
 void Autograd::recompute(ModuleId layer) {
   const LayerRange& range = layers_[static_cast<std::size_t>(architecture_.module(layer).layer)];
   const double before = recorder_.executed_flops();
+  recorder_.begin_recomputation();
   const auto is_in = [](ValueId value, const std::vector<ValueId>& list) {
     return std::find(list.begin(), list.end(), value) != list.end();
   };
@@ -208,6 +212,7 @@ void Autograd::recompute(ModuleId layer) {
       drop(value);
     }
   }
+  recorder_.end_recomputation();
   recomputed_flops_ += recorder_.executed_flops() - before;
 }
 

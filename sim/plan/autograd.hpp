@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/architecture.hpp"
+#include "model/graph_amounts.hpp"
 #include "model/operators.hpp"
 #include "sim/plan/checkpointing.hpp"
 #include "sim/plan/recorder.hpp"
@@ -57,8 +58,11 @@ class Autograd {
     std::uint32_t index = 0;
   };
 
-  const std::string& place_of(const Operator& op) const {
-    return places_[static_cast<std::size_t>(&op - graph_.operators.data())];
+  std::size_t index_of(const Operator& op) const { return static_cast<std::size_t>(&op - graph_.operators.data()); }
+  const std::string& place_of(const Operator& op) const { return places_[index_of(op)]; }
+  /// Launches an operator's kernels; `amount` is the first one's.
+  void run_kernels(const std::vector<Kernel>& kernels, const std::string& name, AmountId amount) {
+    for (const Kernel& kernel : kernels) recorder_.kernel_from_graph(kernel, name, amount++);
   }
   static Category category_of(const Value& value);
   bool is_decoder_layer(const Module& module) const;
@@ -103,6 +107,7 @@ class Autograd {
   DType gradient_type_;
   Recorder& recorder_;
   Strategy& strategy_;
+  AmountIndex amounts_;
 
   std::vector<ValueState> values_;
   std::vector<std::string> places_;  ///< by OperatorId: what its tensors are called

@@ -13,10 +13,6 @@ bool is_product(const std::vector<Kernel>& kernels) {
   return std::any_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.kind == KernelKind::matmul; });
 }
 
-std::int64_t gradient_bytes(const Value& value) {
-  return value.gradient_bytes >= 0 ? value.gradient_bytes : value.bytes;
-}
-
 }  // namespace
 
 void Autograd::release_gradient(std::uint32_t buffer) {
@@ -66,17 +62,21 @@ void Autograd::backpropagate(const Operator& op) {
     }
     const Value& value = graph_.value(input);
     gradients_.push_back(
-        {recorder_.allocate(category_of(value), gradient_bytes(value), place), 1, is_product(op.backward)});
+        {recorder_.allocate_from_graph(category_of(value), gradient_bytes(value), place, amounts_.gradient(input)), 1,
+         is_product(op.backward)});
     outgoing.push_back(static_cast<std::uint32_t>(gradients_.size() - 1));
   }
   if (!op.passes_gradient) {
     TensorId scratch;
-    if (op.backward_scratch > 0) scratch = recorder_.allocate(Category::workspace, op.backward_scratch, place);
-    for (const Kernel& kernel : op.backward) recorder_.kernel(kernel, op.name);
+    if (op.backward_scratch > 0) {
+      scratch = recorder_.allocate_from_graph(Category::workspace, op.backward_scratch, place,
+                                              amounts_.backward_scratch(index_of(op)));
+    }
+    run_kernels(op.backward, op.name, amounts_.backward(index_of(op)));
     recorder_.reset(scratch);
   }
   const std::vector<TensorId> fresh = allocate_parameter_gradients(op);
-  for (const Kernel& kernel : op.weight_backward) recorder_.kernel(kernel, op.name);
+  run_kernels(op.weight_backward, op.name, amounts_.weight_backward(index_of(op)));
 
   for (const ValueId output : op.outputs) {
     release_gradient(values_[output.index()].gradient);
@@ -106,7 +106,7 @@ void Autograd::receive_parameter_gradient(const Operator& op, ParameterId parame
     const std::int64_t bytes = recorder_.bytes_of(gradient);
     const TensorId sum =
         held.is_view ? recorder_.allocate(Category::gradients, bytes, "grad of " + place_of(op)) : held.storage;
-    recorder_.elementwise(3.0 * static_cast<double>(bytes), "grad add");
+    recorder_.elementwise(gradient_sum_bytes(bytes), "grad add");
     if (held.is_view) recorder_.release(held.storage);
     recorder_.release(gradient);
     held = {sum, 1, false};
@@ -129,16 +129,16 @@ void Autograd::receive_gradient(ValueId value, std::uint32_t buffer) {
     release_gradient(buffer);
     return;
   }
-  const double bytes = static_cast<double>(gradient_bytes(graph_.value(value)));
+  const std::int64_t bytes = gradient_bytes(graph_.value(value));
+  const AmountId amount = amounts_.gradient(value);
   if (gradients_[held].owners > 1 || gradients_[held].is_view) {
-    const TensorId sum =
-        recorder_.allocate(category_of(graph_.value(value)), gradient_bytes(graph_.value(value)), "grad add");
+    const TensorId sum = recorder_.allocate_from_graph(category_of(graph_.value(value)), bytes, "grad add", amount);
     gradients_.push_back({sum, 1, false});
-    recorder_.elementwise(3 * bytes, "grad add");
+    recorder_.sum_from_graph(bytes, "grad add", amount);
     release_gradient(held);
     held = static_cast<std::uint32_t>(gradients_.size() - 1);
   } else {
-    recorder_.elementwise(3 * bytes, "grad add");
+    recorder_.sum_from_graph(bytes, "grad add", amount);
   }
   release_gradient(buffer);
 }

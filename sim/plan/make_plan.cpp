@@ -18,24 +18,6 @@ constexpr std::uint16_t simulated_steps = 2;
 constexpr std::int64_t ranks_planned_apart = 16;
 constexpr std::uint64_t rank_0_role = ~std::uint64_t{0};
 
-GraphOptions graph_options(const Request& request) {
-  GraphOptions options;
-  options.micro_batch = request.micro_batch;
-  options.seq_len = request.seq_len + request.peft.prompt_length();
-  options.virtual_tokens = request.peft.prompt_length();
-  options.precision = request.precision;
-  options.attention = request.attention;
-  options.loss = request.loss;
-  options.implementation = request.implementation;
-  options.adapter_dropout = request.peft.dropout;
-  options.autocast = trainer_autocasts(request);
-  options.converts_outputs = accelerate_converts_outputs(request);
-  options.input_requires_gradient =
-      request.peft.any() && (request.checkpointing != Checkpointing::none || request.peft.kbit_upcast.value_or(false));
-  options.compile = request.compile;
-  return options;
-}
-
 std::vector<std::uint64_t> roles_of(const Request& request, const Architecture& architecture, const Communicator& shard,
                                     std::size_t devices, Plan& plan) {
   std::vector<std::uint64_t> of_rank;
@@ -87,6 +69,24 @@ void describe_paged_states(const Request& request, PagedStates paged, Plan& plan
 
 }  // namespace
 
+GraphOptions graph_options(const Request& request) {
+  GraphOptions options;
+  options.micro_batch = request.micro_batch;
+  options.seq_len = request.seq_len + request.peft.prompt_length();
+  options.virtual_tokens = request.peft.prompt_length();
+  options.precision = request.precision;
+  options.attention = request.attention;
+  options.loss = request.loss;
+  options.implementation = request.implementation;
+  options.adapter_dropout = request.peft.dropout;
+  options.autocast = trainer_autocasts(request);
+  options.converts_outputs = accelerate_converts_outputs(request);
+  options.input_requires_gradient =
+      request.peft.any() && (request.checkpointing != Checkpointing::none || request.peft.kbit_upcast.value_or(false));
+  options.compile = request.compile;
+  return options;
+}
+
 PlannedRun make_plan(const Request& request, const Topology& topology, const Architecture& architecture,
                      Folding folding, PagedStates paged) {
   PlannedRun run;
@@ -120,6 +120,7 @@ PlannedRun make_plan(const Request& request, const Topology& topology, const Arc
     record_save(context);
     run.executed_flops = recorder.executed_flops() / simulated_steps;
     run.recomputed_flops = autograd.recomputed_flops() / simulated_steps;
+    run.provenance.push_back(recorder.take_provenance());
     plan.programs.push_back(recorder.take());
   }
   return run;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "model/architecture.hpp"
+#include "model/operators.hpp"
 #include "sim/plan/plan.hpp"
+#include "sim/plan/provenance.hpp"
 #include "sim/plan/strategy.hpp"
 #include "sim/request/request.hpp"
 #include "sim/topology/fold.hpp"
@@ -13,10 +15,14 @@ namespace shardsim {
 /// A plan and what its kernels execute.
 struct PlannedRun {
   Plan plan;
-  Fold fold;                    ///< which devices, hosts and links the plan's classes stand for
-  double executed_flops = 0;    ///< of one device in the last step, recomputation included
-  double recomputed_flops = 0;  ///< of these, what checkpointing ran a second time
+  Fold fold;                           ///< which devices, hosts and links the plan's classes stand for
+  std::vector<Provenance> provenance;  ///< by program
+  double executed_flops = 0;           ///< of one device in the last step, recomputation included
+  double recomputed_flops = 0;         ///< of these, what checkpointing ran a second time
 };
+
+/// What of the request decides the graph.
+GraphOptions graph_options(const Request& request);
 
 enum class Folding : std::uint8_t { on, off };
 

@@ -55,6 +55,12 @@ TensorId Recorder::allocate(Category category, std::int64_t bytes, std::string_v
   return add_tensor({Pool::device, category, stream, bytes, label(text), layer_});
 }
 
+TensorId Recorder::allocate_from_graph(Category category, std::int64_t bytes, std::string_view text, AmountId amount) {
+  const TensorId tensor = allocate(category, bytes, text);
+  provenance_.tensors.push_back({static_cast<std::uint32_t>(tensor.index()), amount});
+  return tensor;
+}
+
 TensorId Recorder::allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view text) {
   SHARDSIM_CHECK(pool != Pool::device, "device memory belongs to a stream");
   return add_tensor({pool, category, StreamId(0), bytes, label(text), layer_});
@@ -115,7 +121,24 @@ TaskId Recorder::launch(Task task) {
 }
 
 TaskId Recorder::kernel(const Kernel& kernel, std::string_view text, StreamId stream) {
-  flops_executed(kernel.flops);
+  provenance_.executed.push_back(own_amount);
+  provenance_.other_flops.push_back(kernel.flops);
+  return launch_kernel(kernel, text, stream);
+}
+
+void Recorder::kernel_from_graph(const Kernel& kernel, std::string_view text, AmountId amount) {
+  provenance_.executed.push_back(amount);
+  const TaskId task = launch_kernel(kernel, text, compute_stream());
+  if (task.valid()) provenance_.kernels.push_back({static_cast<std::uint32_t>(task.index()), amount});
+}
+
+void Recorder::sum_from_graph(std::int64_t bytes, std::string_view text, AmountId amount) {
+  const TaskId task = elementwise(gradient_sum_bytes(bytes), text);
+  if (task.valid()) provenance_.sums.push_back({static_cast<std::uint32_t>(task.index()), amount});
+}
+
+TaskId Recorder::launch_kernel(const Kernel& kernel, std::string_view text, StreamId stream) {
+  flops_ += kernel.flops;
   Task task;
   task.stream = stream;
   task.label = label(text);

@@ -7,12 +7,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
 #include "sim/plan/cluster.hpp"
 #include "sim/plan/plan.hpp"
+#include "sim/plan/provenance.hpp"
 
 namespace shardsim {
 
@@ -39,6 +41,8 @@ class Recorder {
   LabelId label(std::string_view text);
 
   TensorId allocate(Category category, std::int64_t bytes, std::string_view label, StreamId stream = compute_stream());
+  /// Of one of the graph's sizes, on the compute stream.
+  TensorId allocate_from_graph(Category category, std::int64_t bytes, std::string_view label, AmountId amount);
   TensorId allocate_host(Pool pool, Category category, std::int64_t bytes, std::string_view label);
   /// CUDA managed memory that lies on the device, for good; PyTorch's allocator does not know of it.
   void allocate_managed(std::int64_t bytes) { program_.managed_bytes += bytes; }
@@ -55,6 +59,10 @@ class Recorder {
   /// Python and library time that the host thread spends before its next launch or synchronisation.
   void spend(Time host) { pending_ += host; }
   TaskId kernel(const Kernel& kernel, std::string_view label, StreamId stream = compute_stream());
+  /// One of the graph's kernels.
+  void kernel_from_graph(const Kernel& kernel, std::string_view label, AmountId amount);
+  /// Sums one of the graph's gradients of `bytes` into another.
+  void sum_from_graph(std::int64_t bytes, std::string_view label, AmountId amount);
   /// A kernel that reads and writes `bytes` of device memory.
   TaskId elementwise(double bytes, std::string_view label, StreamId stream = compute_stream());
   TaskId copy(Direction direction, double bytes, bool pinned, std::string_view label, StreamId stream);
@@ -98,14 +106,18 @@ class Recorder {
   /// From here on the host thread stands in this phase, layer (-1: none) and place.
   void mark(Phase phase, std::int32_t layer, std::string_view place);
   Phase phase() const { return phase_; }
-  void flops_executed(double flops) { flops_ += flops; }
+  /// From here to end_recomputation(), kernels run a second time.
+  void begin_recomputation() { provenance_.recomputed.push_back({provenance_.executed.size(), 0}); }
+  void end_recomputation() { provenance_.recomputed.back().end = provenance_.executed.size(); }
 
   /// Hands the finished program over.
   Program take();
+  Provenance take_provenance() { return std::move(provenance_); }
   double executed_flops() const { return flops_; }
 
  private:
   TaskId launch(Task task);
+  TaskId launch_kernel(const Kernel& kernel, std::string_view label, StreamId stream);
   TensorId add_tensor(const Tensor& tensor);
 
   Cluster& cluster_;
@@ -127,6 +139,7 @@ class Recorder {
   std::uint16_t step_ = 0;
   std::int32_t layer_ = -1;
   double flops_ = 0;
+  Provenance provenance_;
   bool muted_ = false;
   std::vector<bool> foreign_;  ///< by tensor: allocated while muted
 };

@@ -55,6 +55,7 @@ struct Offload {
   bool parameters_on_nvme = false;
   bool on_nvme() const { return optimizer_on_nvme || parameters_on_nvme; }
   bool any() const { return optimizer || parameters; }
+  bool operator==(const Offload&) const = default;
 };
 enum class Checkpointing : std::uint8_t { none, full, selective, every };
 enum class OptimizerImpl : std::uint8_t { fused, foreach, for_loop };
@@ -82,6 +83,7 @@ struct ZeroOptions {
   bool pipeline_read = false, pipeline_write = false;
   /// "auto" in the file: Hugging Face fills these in from the hidden size, which with_runtime_defaults() knows.
   bool auto_reduce_bucket_size = false, auto_prefetch_bucket_size = false, auto_persistence_threshold = false;
+  bool operator==(const ZeroOptions&) const = default;
 };
 
 /// What FSDP1 and FSDP2 leave open (torch and accelerate defaults).
@@ -92,6 +94,7 @@ struct FsdpOptions {
   bool limit_all_gathers = true;
   bool use_orig_params = false;
   bool cpu_ram_efficient_loading = true;
+  bool operator==(const FsdpOptions&) const = default;
 };
 
 struct Request {
@@ -144,6 +147,7 @@ struct Request {
   int threads = 0;              ///< 0: all
   std::uint64_t seed = 0;
   std::vector<std::string> warnings;  ///< what a file sets and is not simulated, a sentence each
+  bool operator==(const Request&) const = default;
 };
 
 /// The strategies' names that parse, sorted.

@@ -22,7 +22,7 @@ std::string_view name_of(PointStatus status) {
   return "";
 }
 
-Scenario Evaluator::scenario(const Request& request) {
+Evaluator::Named Evaluator::named(const Request& request) {
   const auto amount = [](const std::optional<Bytes>& bytes) { return bytes ? bytes->value() : -1; };
   const std::string machine =
       fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.topology, request.gpu, amount(request.host_memory),
@@ -36,23 +36,32 @@ Scenario Evaluator::scenario(const Request& request) {
   if (architecture == architectures_.end()) {
     architecture = architectures_.emplace(request.model, load_architecture(request.model, data_.zoo)).first;
   }
-  return {topology->second, architecture->second};
+  return {machine, topology->second, architecture->second};
 }
 
-Scenario Evaluator::scenario(const OptionTexts& texts) { return scenario(resolve_request(texts)); }
+Scenario Evaluator::scenario(const OptionTexts& texts) {
+  const Named found = named(resolve_request(texts));
+  return {found.topology, found.architecture};
+}
 
 Report Evaluator::report(const OptionTexts& texts) {
   const Request request = resolve_request(texts);
-  return simulate(request, scenario(request));
+  const Named found = named(request);
+  return simulate(request, {found.topology, found.architecture});
 }
 
 PointResult Evaluator::evaluate(const OptionTexts& texts, const std::function<void(Topology&)>& alter) {
   PointResult result;
   try {
     const Request request = resolve_request(texts);
-    Scenario named = scenario(request);
-    if (alter) alter(named.topology);
-    result.figures = key_figures(simulate(request, std::move(named)));
+    const Named found = named(request);
+    if (alter) {
+      Scenario altered{found.topology, found.architecture};
+      alter(altered.topology);
+      result.figures = key_figures(simulate(request, std::move(altered)));
+    } else {
+      result.figures = key_figures(simulator_.simulate(request, found.machine, found.topology, found.architecture));
+    }
     result.status = result.figures.fits ? PointStatus::fits : PointStatus::does_not_fit;
   } catch (const InputError& error) {
     result.status = PointStatus::refused;
@@ -66,7 +75,7 @@ PointResult Evaluator::evaluate(const OptionTexts& texts, const std::function<vo
 
 void Evaluator::check_names(const OptionTexts& texts) {
   try {
-    scenario(resolve_request(texts));
+    named(resolve_request(texts));
   } catch (const UnknownName&) {
     throw;
   } catch (const InputError&) {

@@ -31,7 +31,9 @@ struct PointResult {
 /// Remembers the machines and models that it has read. One thread uses it.
 class Evaluator {
  public:
-  explicit Evaluator(DataFolders data) : data_(std::move(data)) {}
+  /// `memory` may be shared with evaluators of other threads.
+  explicit Evaluator(DataFolders data, std::shared_ptr<MemoryCache> memory = std::make_shared<MemoryCache>())
+      : data_(std::move(data)), simulator_(std::move(memory)) {}
 
   /// Never throws because of the point. `alter` may change the machine before it is simulated.
   PointResult evaluate(const OptionTexts& texts, const std::function<void(Topology&)>& alter = {});
@@ -43,11 +45,17 @@ class Evaluator {
   void check_names(const OptionTexts& texts);
 
  private:
-  Scenario scenario(const Request& request);
+  struct Named {
+    std::string machine;  ///< all that names the topology
+    const Topology& topology;
+    const Architecture& architecture;
+  };
+  Named named(const Request& request);
 
   DataFolders data_;
   std::map<std::string, Topology> topologies_;
   std::map<std::string, Architecture> architectures_;
+  Simulator simulator_;
 };
 
 }  // namespace shardsim

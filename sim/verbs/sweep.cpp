@@ -250,8 +250,8 @@ SweepWork make_work(const SweepSpec& spec, const DataFolders& data) {
   SweepWork work;
   work.points = spec.space.points();
   work.identity = "shardsim " SHARDSIM_VERSION " " + spec.space.canonical();
-  work.make_evaluation = [&spec, data]() -> EvaluatePoint {
-    const auto evaluator = std::make_shared<Evaluator>(data);
+  work.make_evaluation = [&spec, data, memory = std::make_shared<MemoryCache>()]() -> EvaluatePoint {
+    const auto evaluator = std::make_shared<Evaluator>(data, memory);
     return [&spec, evaluator](std::uint64_t index, std::string& lines) {
       std::optional<double> score;
       append_point(lines, index, spec.space, *evaluator, &score, spec.pareto.front());

@@ -201,6 +201,38 @@ TEST_CASE("What cannot be swept gets one line, status 2, and destroys nothing") 
   CHECK(contents(finished) == before);
 }
 
+TEST_CASE("A disk that is full gets one line, status 2, and the same command goes on when it has room") {
+  const auto full = [](const std::string& out) {
+    const Run result = run("sweep " + spec() + " -q --threads 1 -o " + out);
+    CHECK(result.status == 2);
+    CHECK(result.out.empty());
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    CHECK_THAT(result.err, Contains("No space left"));
+  };
+  const auto goes_on = [](const std::string& out) {
+    CHECK(run("sweep " + spec() + " -q -o " + out).status == 0);
+    CHECK(contents(out) == reference());
+  };
+  // Where OUT is put together.
+  const std::string merged = fresh("full-merged.jsonl");
+  fs::remove(merged + ".unfinished");
+  fs::create_symlink("/dev/full", merged + ".unfinished");
+  full(merged);
+  goes_on(merged);
+  // A file system that fills up half way.
+  const std::string small = scratch().file("small-disk");
+  fs::create_directories(small);
+  const std::string mount = "mount -t tmpfs -o size=";
+  if (std::system((mount + "256k tmpfs " + small + " 2>/dev/null").c_str()) != 0) {
+    WARN("no small disk without the right to mount one: a sweep that fills its disk half way is not tried");
+    return;
+  }
+  full(small + "/points.jsonl");
+  REQUIRE(std::system(("mount -o remount,size=16m " + small).c_str()) == 0);
+  goes_on(small + "/points.jsonl");
+  CHECK(std::system(("umount " + small).c_str()) == 0);
+}
+
 TEST_CASE("A launcher of another MPI is noticed") {
   const Run result = run("sweep " + spec() + " -o " + fresh("pmi.jsonl"), "PMI_SIZE=4 PMI_RANK=1");
   CHECK(result.status == 2);

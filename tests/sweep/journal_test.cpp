@@ -114,3 +114,10 @@ TEST_CASE("A place that cannot be written is said at once") {
   const Folder folder;
   CHECK_THAT(refusal([&] { Journal(folder / "missing/rank-0.journal", "work"); }), Contains("cannot write"));
 }
+
+TEST_CASE("A full disk is said at once") {
+  const Folder folder;
+  fs::create_symlink("/dev/full", folder / "rank-0.journal");
+  CHECK_THAT(refusal([&] { Journal(folder / "rank-0.journal", "work"); }),
+             Contains("cannot write") && Contains("No space left"));
+}

@@ -64,6 +64,19 @@ TEST_CASE("the reports of a sweep and of a plan work in a browser") {
   });
 }
 
+TEST_CASE("a sweep becomes a page by its ending or by --format") {
+  const std::string spec = scratch().file("two.yaml");
+  std::ofstream(spec)
+      << "base: {topology: 2xA100, model: tinyllama-1.1b, seq-len: 512}\naxes:\n  strategy: [ddp, zero3]\n";
+  CHECK(contents(page("by-ending", "sweep '" + spec + "'")).starts_with("<!doctype html>"));
+  const std::string file = scratch().file("by-format.txt");
+  CHECK(run("sweep '" + spec + "' -q --format html -o '" + file + "'").status == 0);
+  CHECK(contents(file).starts_with("<!doctype html>"));
+  const Run unknown = run("sweep '" + spec + "' --format htm -o x.html");
+  CHECK(unknown.status == 2);
+  CHECK(unknown.err.find("html") != std::string::npos);
+}
+
 TEST_CASE("a page needs nothing from outside and says what was run") {
   const std::string text = contents(page("alone", "--topology 2xA100 --strategy ddp --format html" + small));
   CHECK(text.starts_with("<!doctype html>"));

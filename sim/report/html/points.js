@@ -67,7 +67,8 @@ function front(points) {
   return best;
 }
 
-const settings = (i) => axes.map((axis) => `${axis.name} ${axis.values[axis.index[i]]}`).join(", ");
+/** What its label does not say. */
+const settings = (i) => axes.filter((axis) => axis.values.length > 1 && !(data.labels && data.labels[i].includes(axis.values[axis.index[i]]))).map((axis) => `${axis.name} ${axis.values[axis.index[i]]}`).join(", ");
 
 function commandOf(i) {
   if (data.commands) return data.commands[i];
@@ -331,7 +332,7 @@ function bestTiles() {
     }
     return best !== null && el("div", {class: "card tile"}, el("h2", {}, `${figure.smaller ? "least" : "most"} ${figure.title}`),
       el("div", {class: "figure"}, figureText(figure, figure.values[best])),
-      el("p", {}, data.labels ? data.labels[best] : ""), el("p", {class: "soft"}, settings(best)));
+      data.labels && el("p", {}, data.labels[best]), el("p", {class: "soft"}, settings(best)));
   });
   return el("div", {class: "tiles"}, tiles);
 }

@@ -36,17 +36,20 @@ function memoryTile(title, entry, used, peak, remark) {
     peak && el("p", {}, el("span", {class: "soft"}, "peak in "), el("strong", {}, peak)), remark && el("p", {class: "soft"}, remark));
 }
 
+const fullestDevice = report.devices.reduce((a, b) => (b.peak_used_bytes / b.capacity_bytes > a.peak_used_bytes / a.capacity_bytes ? b : a));
+
 /** The memory over time of a device's group. */
 const memoryOf = (device) => data.memory.find((memory) => memory.id === device.id || memory.id.startsWith(device.id + "-") ||
   memory.id.startsWith(device.id + " ")) || data.memory[0];
 
 function tiles() {
-  const fullest = report.devices.reduce((a, b) => (b.peak_used_bytes / b.capacity_bytes > a.peak_used_bytes / a.capacity_bytes ? b : a));
+  const fullest = fullestDevice;
   const host = report.hosts.reduce((a, b) => (b.peak_bytes / b.capacity_bytes > a.peak_bytes / a.capacity_bytes ? b : a));
   const waits = report.bottleneck;
   return el("div", {class: "tiles"},
     memoryTile("GPU memory", fullest, fullest.peak_used_bytes, `${fullest.peak_at}, at ${text.time(memoryOf(fullest).peak.t)}`),
-    host.peak_bytes > 0 && memoryTile("Host RAM", host, host.peak_bytes, null, `${text.gib(host.pinned_bytes)} GiB of it pinned`),
+    host.peak_bytes > 0 && memoryTile("Host RAM", host, host.peak_bytes, null,
+      host.pinned_bytes > 0 && `${text.gib(host.pinned_bytes)} GiB of it pinned`),
     el("div", {class: "card tile"}, el("h2", {}, "One step"),
       el("div", {class: "figure"}, text.time(step.time_s)),
       partsBar(stepParts.filter((part) => part.value > 0), step.time_s || 1, "what the step waits for"),
@@ -77,7 +80,7 @@ function memoryRows(memory, categories) {
 function memorySpec(memory, categories, hidden) {
   const highest = Math.max(memory.peak.mib, ...memory.reserved_mib.map((mib) => (memory.kind === "device" ? mib + memory.outside_mib : 0))) / 1024;
   const capacity = memory.capacity_mib / 1024;
-  const shows = capacity < 3.2 * highest;
+  const shows = capacity < (memory.kind === "device" ? 8 : 3) * highest;  // else nothing could be told apart below it
   const top = Math.max(highest * 1.14, shows ? capacity * 1.06 : 0);
   const halo = [color("card"), null];  // texts are drawn twice, so that they can be read over lines
   const peak = [{t: memory.peak.t, gib: memory.peak.mib / 1024}];
@@ -189,6 +192,7 @@ function memoryChart(memory, number) {
   const present = order.map((name) => memory.categories.find((c) => c.name === name)).filter(Boolean);
   const hidden = new Set(), name = "memory-" + number;
   const stages = [{name: "whole run", begin: memory.stages[0].begin, end: memory.stages[memory.stages.length - 1].end}, ...memory.stages];
+  stages[0].end = Math.max(...data.memory.flatMap((other) => other.stages.map((stage) => stage.end)));
   memory.whole = {range: [stages[0].begin, stages[0].end]};
   const box = chart(name, `Memory of ${memory.id} over simulated time, by category; the table of figures below says the same.`, {
     whole: memory.whole,
@@ -229,7 +233,7 @@ function memorySection() {
 
 /** The figures of the charts as tables. */
 function peakTables() {
-  const device = report.devices[0];
+  const device = fullestDevice;
   const tablesOf = (heading, rows, whole) => el("div", {}, el("h3", {}, heading), table([
     {head: "", cell: (r) => [order.includes(r[0]) && swatch(r[0]), text.name(r[0])], text: true},
     {head: "GiB", cell: (r) => text.gib(r[1], 2)}, {head: "of it", cell: (r) => text.percent(r[1] / whole, 1)}], rows));
@@ -247,7 +251,7 @@ const kindName = {compute: "kernels", collective: "collectives", copy: "copies",
   phase: "host thread", synchronize: "the host thread waits"};
 
 function timelineSpec(group, hidden) {
-  const names = group.tracks;
+  const names = group.tracks.filter((track) => group.rows.some((row) => row.track === track));
   return {
     height: 30 * names.length,
     signals: [{name: "domain", value: stepWhole.range}, {name: "hidden", value: [...hidden]}],
@@ -354,59 +358,66 @@ function machineGraph() {
     reached.add(part);
     if (partKind(part) !== "network") waiting.push(...(beside.get(part) || []));
   }
-  return {parts: [...reached], edges: [...edges.values()].filter((e) => e.ends.every((end) => reached.has(end))), beside, memory};
+  // Drives, NICs and the network only where the step uses one of them; no switch that leads nowhere then.
+  const used = new Set([...edges.values()].filter((e) => e.links.some((l) => l.bytes > 0)).flatMap((e) => e.ends.map(partKind)));
+  let shown = [...reached].filter((part) => !["nvme", "nic", "network"].includes(partKind(part)) || used.has(partKind(part)));
+  const leads = (part) => partKind(part) !== "switch" || shown.filter((other) => beside.get(part).has(other)).length > 1;
+  for (let before = 0; before !== shown.length;) {
+    before = shown.length;
+    shown = shown.filter(leads);
+  }
+  return {parts: shown, edges: [...edges.values()].filter((e) => e.ends.every((end) => shown.includes(end))), beside, memory};
 }
 
 const rowOf = {network: 0, nvme: 1, numa: 1, switch: 2, nic: 3, gpu: 4, nvswitch: 5};
 
-/** Places by rows: GPUs in order, every other part above the middle of the parts below it that it joins. */
-function placed(graph, width) {
+/** Places by rows: GPUs in order, every other part above the middle of the placed parts that it joins. */
+function placed(graph, width, widthOf) {
   const byNumber = (a, b) => a.localeCompare(b, undefined, {numeric: true});
-  const kinds = [...new Set(graph.parts.map(partKind))].sort((a, b) => rowOf[a] - rowOf[b]);
-  const rows = [...new Set(kinds.map((kind) => rowOf[kind]))];
-  const place = new Map();
-  const spread = (parts, y) => {
-    const gap = Math.min(150, width / parts.length);
-    parts.forEach((part, i) => place.set(part, {x: width / 2 + (i - (parts.length - 1) / 2) * gap, y}));
+  const rows = [...new Set(graph.parts.map((part) => rowOf[partKind(part)]))].sort((a, b) => a - b);
+  const rowHeight = 74, place = new Map();
+  const middle = (part) => {
+    const near = [...(graph.beside.get(part) || [])].filter((other) => place.has(other)).map((other) => place.get(other).x);
+    return near.length ? near.reduce((a, b) => a + b) / near.length : width / 2;
   };
-  const rowHeight = 74;
-  const y = (kind) => 26 + rows.indexOf(rowOf[kind]) * rowHeight;
-  const gpus = graph.parts.filter((part) => partKind(part) === "gpu").sort(byNumber);
-  spread(gpus, y("gpu"));
-  for (const kind of ["nvswitch", "switch", "nic", "numa", "nvme", "network"]) {
-    const parts = graph.parts.filter((part) => partKind(part) === kind);
-    const middle = (part) => {
-      const near = [...(graph.beside.get(part) || [])].filter((other) => place.has(other)).map((other) => place.get(other).x);
-      return near.length ? near.reduce((a, b) => a + b) / near.length : width / 2;
-    };
-    const at = new Map(parts.map((part) => [part, middle(part)]));
-    parts.sort((a, b) => at.get(a) - at.get(b) || byNumber(a, b));
-    const least = Math.min(64, width / parts.length);
-    const apart = parts.every((part, i) => i === 0 || at.get(part) - at.get(parts[i - 1]) >= least);
-    if (apart && kind !== "nvme") parts.forEach((part) => place.set(part, {x: at.get(part), y: y(kind)}));
-    else spread(parts, y(kind));
-  }
+  /** As near to where they want to be as their widths allow. */
+  const put = (parts, wanted) => {
+    const at = parts.map((part) => ({part, x: wanted(part), w: widthOf(part) + 8})).sort((a, b) => a.x - b.x || byNumber(a.part, b.part));
+    for (let k = 1; k < at.length; ++k) at[k].x = Math.max(at[k].x, at[k - 1].x + (at[k - 1].w + at[k].w) / 2);
+    const shift = at.reduce((sum, p) => sum + wanted(p.part) - p.x, 0) / at.length;
+    const least = at[0].w / 2 - at[0].x, most = width - at[at.length - 1].w / 2 - at[at.length - 1].x;
+    const by = Math.max(least, Math.min(most, shift));
+    at.forEach((p) => place.set(p.part, {x: p.x + by, y: 26 + rows.indexOf(rowOf[partKind(p.part)]) * rowHeight}));
+  };
+  const inRow = (row) => graph.parts.filter((part) => rowOf[partKind(part)] === row);
+  const gpus = inRow(rowOf.gpu).sort(byNumber), gap = Math.min(150, width / gpus.length);
+  put(gpus, (gpu) => width / 2 + (gpus.indexOf(gpu) - (gpus.length - 1) / 2) * gap);
+  // A NIC stands beside the line from its switch to the GPU.
+  const wanted = (part) => middle(part) + (partKind(part) === "nic" ? Math.min(38, gap / 2) : 0);
+  for (const row of [rowOf.nvswitch, rowOf.switch, rowOf.nic, rowOf.numa, rowOf.network]) if (inRow(row).length > 0) put(inRow(row), wanted);
   return {place, height: rows.length * rowHeight};
 }
 
 function machineSpec(width) {
   const graph = machineGraph(), inner = width - 20;
-  const {place, height} = placed(graph, inner);
   const most = Math.max(0.01, ...graph.edges.flatMap((e) => e.links.map((l) => l.utilization)), ...[...graph.memory.values()].map((l) => l.utilization));
   const narrow = inner / Math.max(1, graph.parts.filter((p) => partKind(p) === "gpu").length) < 60;
-  const edges = graph.edges.map((edge) => {
-    const [a, b] = edge.ends.map((end) => place.get(end));
-    return {x: a.x, y: a.y, x2: b.x, y2: b.y, bend: a.y === b.y && Math.abs(a.x - b.x) > 1 ? 12 + Math.abs(a.x - b.x) * 0.14 : 0, links: edge.links,
-      use: Math.max(...edge.links.map((l) => l.utilization)), gbps: Math.max(...edge.links.map((l) => l.bandwidth_Bps)) / 1e9};
-  }).map((e) => ({...e, path: e.bend ? `M${e.x},${e.y}Q${(e.x + e.x2) / 2},${e.y + e.bend * 2} ${e.x2},${e.y2}` : `M${e.x},${e.y}L${e.x2},${e.y2}`}))
-    .sort((a, b) => a.use - b.use);
   const shortName = (id) => { const name = id.split(":").pop(); return narrow ? name.replace(/^(gpu|sw|nic)(?=\d)/, "") : name; };
   const labelOf = (id) => {
     const memory = graph.memory.get(id);
     return memory && memory.bytes > 0 && !narrow ? `${shortName(id)}: DRAM ${text.percent(memory.utilization, 0)}` : shortName(id);
   };
+  const widthOf = (id) => (narrow ? 26 : Math.max(48, 7.6 * labelOf(id).length + 14));
+  const {place, height} = placed(graph, inner, widthOf);
+  const edges = graph.edges.map((edge) => {
+    // From the end with fewer edges to the other: its label stands near the first, where there is room.
+    const [a, b] = [...edge.ends].sort((p, q) => graph.beside.get(p).size - graph.beside.get(q).size).map((end) => place.get(end));
+    return {x: a.x, y: a.y, x2: b.x, y2: b.y, bend: a.y === b.y && Math.abs(a.x - b.x) > 1 ? 12 + Math.abs(a.x - b.x) * 0.14 : 0, links: edge.links,
+      use: Math.max(...edge.links.map((l) => l.utilization)), gbps: Math.max(...edge.links.map((l) => l.bandwidth_Bps)) / 1e9};
+  }).map((e) => ({...e, path: e.bend ? `M${e.x},${e.y}Q${(e.x + e.x2) / 2},${e.y + e.bend * 2} ${e.x2},${e.y2}` : `M${e.x},${e.y}L${e.x2},${e.y2}`}))
+    .sort((a, b) => a.use - b.use);
   const parts = graph.parts.map((id) => ({id, kind: partKind(id), ...place.get(id), memory: graph.memory.get(id),
-    use: graph.memory.get(id)?.utilization ?? null, label: labelOf(id)})).map((part) => ({...part, w: narrow ? 26 : Math.max(48, 7.6 * part.label.length + 14)}));
+    use: graph.memory.get(id)?.utilization ?? null, label: labelOf(id), w: widthOf(id)}));
   return {
     height: height + 8,
     data: [{name: "edges", values: edges}, {name: "parts", values: parts}],
@@ -416,7 +427,7 @@ function machineSpec(width) {
       {type: "path", from: {data: "edges"}, encode: {update: {path: {field: "path"}, stroke: {scale: "heat", field: "use"},
         strokeWidth: {signal: "1.5 + 2.2 * log(1 + datum.gbps / 8)"}, strokeCap: {value: "round"}}}},
       ...(narrow ? [] : [color("card"), null]).map((stroke) => ({type: "text", from: {data: "edges"}, interactive: false, encode: {update: {
-        x: {signal: "(datum.x + datum.x2) / 2"}, y: {signal: "(datum.y + datum.y2) / 2 + datum.bend"}, align: {value: "center"}, baseline: {value: "middle"},
+        x: {signal: "datum.x + (datum.x2 - datum.x) * 0.4"}, y: {signal: "datum.y + (datum.y2 - datum.y) * 0.4 + datum.bend"}, align: {value: "center"}, baseline: {value: "middle"},
         fontSize: {value: 11}, fill: {value: color("ink")}, stroke: {value: stroke}, strokeWidth: {value: 4},
         text: {signal: "datum.use >= 0.005 ? format(datum.use * 100, '.0f') + ' %' : ''"}}}})),
       {type: "rect", from: {data: "parts"}, encode: {update: {xc: {field: "x"}, yc: {field: "y"}, width: {field: "w"}, height: {value: 28},
@@ -432,8 +443,19 @@ function linkLine(link) {
   return el("tr", {}, el("td", {}, link.id), el("td", {}, `${text.percent(link.utilization)} of ${text.rate(link.bandwidth_Bps)}, ${text.bytes(link.bytes)}`));
 }
 
-function linkUseSpec() {
-  const rows = data.links.over_time, length = rows.length ? rows[0].use.length : 0;
+/** Links of one kind that carry the same at every instant are one row. */
+function linkRows() {
+  const rows = new Map();
+  for (const row of data.links.over_time) {
+    const key = row.kind + row.use;
+    if (rows.has(key)) rows.get(key).count += row.count;
+    else rows.set(key, {...row});
+  }
+  return [...rows.values()];
+}
+
+function linkUseSpec(width) {
+  const rows = linkRows(), length = rows.length ? rows[0].use.length : 0;
   const [begin, end] = stepWhole.range;
   const label = (row) => (row.count > 1 ? `${row.id} (×${row.count})` : row.id);
   const cells = rows.flatMap((row) => row.use.map((use, k) => ({row: label(row), use, kind: row.kind, bandwidth: row.bandwidth_Bps,
@@ -448,7 +470,7 @@ function linkUseSpec() {
       {name: "heat", type: "linear", domain: [0, 1], range: [color("heat-low"), color("heat-high")], interpolate: "lab", clamp: true},
     ],
     axes: [
-      {orient: "left", scale: "y", domain: false, ticks: false, labelLimit: 150, labelColor: color("ink")},
+      {orient: "left", scale: "y", domain: false, ticks: false, labelLimit: width > 700 ? 230 : 130, labelColor: color("ink")},
       {orient: "bottom", scale: "x", grid: true, tickCount: {signal: "width / 90"}, title: "seconds"},
     ],
     marks: [
