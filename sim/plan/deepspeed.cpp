@@ -1,6 +1,8 @@
 #include "sim/plan/deepspeed.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <string>
 
 #include "model/core/units.hpp"
 
@@ -18,12 +20,25 @@ ZeroSizes zero_sizes(Precision precision) {
   }
 }
 
-std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture) {
-  std::vector<std::vector<ParameterId>> groups(2);
+bool is_tagged_for_muon(const Parameter& parameter) {
+  std::string name = parameter.name;
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return parameter.shape.size() > 1 && name.find("embed") == std::string::npos &&
+         name.find("lm_head") == std::string::npos;
+}
+
+std::vector<std::vector<ParameterId>> parameter_groups(const Architecture& architecture, bool muon) {
+  std::vector<std::vector<ParameterId>> groups(3);
   for (std::size_t i = 0; i < architecture.parameters.size(); ++i) {
-    if (!architecture.parameters[i].trainable) continue;
-    groups[architecture.parameters[i].shape.size() > 1 ? 0 : 1].emplace_back(i);
+    const Parameter& parameter = architecture.parameters[i];
+    if (!parameter.trainable) continue;
+    const bool decayed = parameter.shape.size() > 1;
+    groups[muon && is_tagged_for_muon(parameter) ? 0 : decayed ? 1 : 2].emplace_back(i);
   }
+  // MuonWithAuxAdam sorts its matrices by shape, from the largest first dimension down.
+  std::stable_sort(groups[0].begin(), groups[0].end(), [&](ParameterId a, ParameterId b) {
+    return architecture.parameter(a).shape > architecture.parameter(b).shape;
+  });
   std::erase_if(groups, [](const std::vector<ParameterId>& group) { return group.empty(); });
   return groups;
 }
@@ -42,12 +57,17 @@ std::vector<ParameterId> dealt_out(const std::vector<ParameterId>& parameters, s
 
 }  // namespace
 
+Grouping grouping_of(const Request& request) {
+  return {request.zero.round_robin_gradients, request.optimizer == OptimizerKind::muon};
+}
+
 std::vector<FlatGroup> flat_groups(const Architecture& architecture, std::int64_t rank, std::int64_t world,
-                                   bool round_robin) {
+                                   const Grouping& grouping) {
   std::vector<FlatGroup> groups;
-  for (const std::vector<ParameterId>& registered : parameter_groups(architecture)) {
-    const std::vector<ParameterId> parameters = round_robin ? dealt_out(registered, world) : registered;
+  for (const std::vector<ParameterId>& registered : parameter_groups(architecture, grouping.muon)) {
+    const std::vector<ParameterId> parameters = grouping.round_robin ? dealt_out(registered, world) : registered;
     FlatGroup group;
+    group.muon = grouping.muon && is_tagged_for_muon(architecture.parameter(parameters.front()));
     group.parameters = parameters;
     std::int64_t total = 0;
     for (const ParameterId p : parameters) {
@@ -79,10 +99,11 @@ void add_slices(const FlatPlace& place, std::int64_t numel, std::vector<OwnerSli
   }
 }
 
-std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world, bool round_robin) {
+std::uint64_t zero12_role(const Architecture& architecture, std::int64_t rank, std::int64_t world,
+                          const Grouping& grouping) {
   std::uint64_t role = 0xcbf29ce484222325ULL;
   const auto mix = [&](std::int64_t value) { role = (role ^ static_cast<std::uint64_t>(value)) * 0x100000001b3ULL; };
-  for (const FlatGroup& group : flat_groups(architecture, rank, world, round_robin)) {
+  for (const FlatGroup& group : flat_groups(architecture, rank, world, grouping)) {
     for (const OwnedSlice& slice : group.owned) {
       mix(slice.elements);
       mix(architecture.parameter(slice.parameter).numel);

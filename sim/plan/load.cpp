@@ -176,7 +176,8 @@ class Loader {
 
   std::int64_t partition_bytes() const {
     std::int64_t elements = 0;
-    for (const FlatGroup& group : flat_groups(architecture_, recorder_.rank(), recorder_.world())) {
+    for (const FlatGroup& group :
+         flat_groups(architecture_, recorder_.rank(), recorder_.world(), grouping_of(request_))) {
       elements += group.partition;
     }
     return elements * zero_sizes(request_.precision).master;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/core/error.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 #include "sim/request/choices.hpp"
 
 namespace shardsim {
@@ -38,15 +39,29 @@ void check_fsdp1(const Request& request) {
   }
 }
 
+void check_zero_muon(const Request& request) {
+  if (request.kind == StrategyKind::zero3) {
+    if (request.zero.reduce_scatter) {
+      refuse(request, "DeepSpeed's ZeRO-3 raises \"Muon and reduce scatter cannot be used together\"",
+             "adamw; or muon under single, ddp, zero1, zero2 or fsdp");
+    }
+    refuse(request, "the exchange of whole gradients and momenta that ZeRO-3 makes for Muon is not simulated",
+           "muon under single, ddp, zero1, zero2 or fsdp");
+  }
+  if (request.offload.any()) {
+    refuse(request,
+           "DeepSpeed gathers offloaded gradients and momenta on the GPU to orthogonalize them, which is not simulated",
+           "adamw or lion; or muon without offload");
+  }
+  if (takes_bf16_optimizer(request)) {
+    refuse(request, "the exchange of whole matrices that DeepSpeed's BF16_Optimizer makes for Muon is not simulated",
+           "\"data_types\": {\"grad_accum_dtype\": \"bf16\"}, or zero2");
+  }
+}
+
 void check_zero(const Request& request) {
   const OptimizerKind kind = request.optimizer;
-  if (kind == OptimizerKind::muon) {
-    if (request.kind == StrategyKind::zero3 && request.zero.reduce_scatter) {
-      refuse(request, "DeepSpeed's ZeRO-3 refuses Muon with reduce_scatter on",
-             "adamw; or muon under single, ddp or fsdp");
-    }
-    refuse(request, "DeepSpeed's Muon over partitions is not simulated yet", "muon under single, ddp or fsdp");
-  }
+  if (kind == OptimizerKind::muon) check_zero_muon(request);
   if (kind == OptimizerKind::adamw_bf16 && request.precision != Precision::bf16) {
     refuse(request, "DeepSpeed keeps moments in bf16 only beside bf16 master weights", "--precision bf16, or adamw");
   }

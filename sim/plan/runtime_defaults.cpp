@@ -259,6 +259,12 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   choose_reentrant(request, assumptions);
   choose_fsdp1_prefetch(request, assumptions);
   if (is_fsdp(request.kind)) explain_fsdp(request, topology, assumptions);
+  if (is_zero(request.kind) && request.optimizer == OptimizerKind::muon) {
+    assumptions.push_back(
+        "Muon under ZeRO is DeepSpeed's own: momentum in the gradients' type beside a copy that is staged, "
+        "Newton-Schulz "
+        "on Gram matrices in fp16, FusedAdam for vectors and for what is called \"embed\" or \"lm_head\"");
+  }
   if ((request.kind == StrategyKind::single || request.kind == StrategyKind::ddp ||
        request.kind == StrategyKind::device_map) &&
       keeps_master_weights(request.precision) && !request.peft.any()) {

@@ -251,8 +251,8 @@ void read_optimizer(Reading& reading, Settings& top) {
                      section.where("type"),
                      "Adam, AdamW, Lion, Adagrad or Muon, or \"zero_allow_untested_optimizer\": true");
   }
-  if (name == "muon" && reading.reduces_scattered && (reading.stage == 1 || reading.stage == 2)) {
-    throw InputError("DeepSpeed refuses Muon with reduce_scatter in ZeRO stages 1 and 2", section.where("type"),
+  if (name == "muon" && reading.reduces_scattered && reading.stage == 3) {
+    throw InputError("DeepSpeed refuses Muon with reduce_scatter in ZeRO stage 3", section.where("type"),
                      "\"reduce_scatter\": false");
   }
   if (name == "adam") name = "adamw";

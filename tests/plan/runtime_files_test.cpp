@@ -194,14 +194,14 @@ TEST_CASE("stage 1 that accumulates in fp32 runs BF16_Optimizer") {
 TEST_CASE("round_robin_gradients deals parameters out to the ranks") {
   const Architecture gpt2 = load_architecture("gpt2", test::data().zoo);
   const std::vector<ParameterId> registered = flat_groups(gpt2, 0, 4).front().parameters;
-  const FlatGroup dealt = flat_groups(gpt2, 0, 4, true).front();
+  const FlatGroup dealt = flat_groups(gpt2, 0, 4, {.round_robin = true}).front();
   REQUIRE(dealt.parameters.size() == registered.size());
   CHECK(dealt.parameters[0] == registered[0]);
   CHECK(dealt.parameters[1] == registered[4]);
   CHECK(dealt.padded == flat_groups(gpt2, 0, 4).front().padded);
   std::int64_t owned = 0;
   for (std::int64_t rank = 0; rank < 4; ++rank) {
-    const FlatGroup group = flat_groups(gpt2, rank, 4, true).front();
+    const FlatGroup group = flat_groups(gpt2, rank, 4, {.round_robin = true}).front();
     for (const OwnedSlice& slice : group.owned) owned += slice.elements;
   }
   std::int64_t all = 0;

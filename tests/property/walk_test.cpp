@@ -137,6 +137,18 @@ TEST_CASE("Every value of every option runs on every machine for every model") {
   }
 }
 
+TEST_CASE("Muon runs over ZeRO's partitions for every model") {
+  for (const std::string& model : models) {
+    for (const Words& where : {Words{"4xA100", "zero1"}, Words{"2x8xH100", "zero2"}}) {
+      INFO(model << " on " << where.front() << ": " << where.back());
+      const auto report =
+          attempt(joined(cell(model, where.front()), {"--strategy", where.back(), "--optimizer", "muon"}));
+      REQUIRE(report.has_value());
+      check_report(*report);
+    }
+  }
+}
+
 TEST_CASE("Every method of PEFT runs over a device map, and is saved from it") {
   for (const std::string method : {"lora", "qlora", "dora", "qdora", "adapter", "prompt"}) {
     for (const std::string model : {"mistral-7b", "gpt2"}) {

@@ -154,7 +154,7 @@ TEST_CASE("what DeepSpeed refuses is refused with the reason") {
       {R"({"zero_optimization": {"stage": 2}, "prescale_gradients": true})", "refuses to scale gradients beforehand"},
       {R"({"zero_optimization": {"stage": 2}, "gradient_predivide_factor": 2})", "gradient_predivide_factor"},
       {R"({"zero_optimization": {"stage": 2}, "optimizer": {"type": "SGD"}})", "refuses SGD under ZeRO"},
-      {R"({"zero_optimization": {"stage": 1}, "optimizer": {"type": "Muon"}})", "refuses Muon with reduce_scatter"},
+      {R"({"zero_optimization": {"stage": 3}, "optimizer": {"type": "Muon"}})", "refuses Muon with reduce_scatter"},
       {R"({"zero_optimization": {"stage": 1, "allgather_bucket_size": 3}})", "odd allgather_bucket_size"},
       {R"({"steps_per_print": 1, "steps_per_print": 2})", "stands twice"}};
   for (const auto& [text, reason] : refusals) {

@@ -10,6 +10,7 @@
 #include "model/core/check.hpp"
 #include "model/core/units.hpp"
 #include "sim/plan/optimizer.hpp"
+#include "sim/plan/optimizers/matrix_product.hpp"
 
 namespace shardsim {
 namespace {
@@ -17,18 +18,7 @@ namespace {
 constexpr int iterations = 5;
 constexpr std::int64_t bf16_bytes = 2;
 
-Kernel product(std::int64_t m, std::int64_t n, std::int64_t k) {
-  Kernel kernel;
-  kernel.kind = KernelKind::matmul;
-  kernel.type = DType::bf16;
-  kernel.m = m;
-  kernel.n = n;
-  kernel.k = k;
-  const double dm = static_cast<double>(m), dn = static_cast<double>(n), dk = static_cast<double>(k);
-  kernel.flops = 2 * dm * dn * dk;
-  kernel.bytes = static_cast<double>(bf16_bytes) * (dm * dk + dk * dn + dm * dn);
-  return kernel;
-}
+Kernel product(std::int64_t m, std::int64_t n, std::int64_t k) { return matrix_product(DType::bf16, m, n, k); }
 
 class Muon : public Optimizer {
  public:

@@ -68,8 +68,7 @@ std::vector<std::uint64_t> rank_roles(const Request& request, const Architecture
     case StrategyKind::zero1:
     case StrategyKind::zero2:
       for (std::int64_t rank = 0; rank < world; ++rank) {
-        roles[static_cast<std::size_t>(rank)] =
-            zero12_role(architecture, rank, world, request.zero.round_robin_gradients);
+        roles[static_cast<std::size_t>(rank)] = zero12_role(architecture, rank, world, grouping_of(request));
       }
       return roles;
     case StrategyKind::fsdp:

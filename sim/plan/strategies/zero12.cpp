@@ -19,7 +19,7 @@ Zero12::Zero12(const StrategyContext& context)
       overlaps_(context.request.zero.overlap_comm.value_or(false)),
       reduce_(overlaps_ ? recorder_.stream("reduction") : Recorder::compute_stream()),
       groups_(flat_groups(context.architecture, context.recorder.rank(), context.recorder.world(),
-                          context.request.zero.round_robin_gradients)),
+                          grouping_of(context.request))),
       gradients_(context.architecture.parameters.size()),
       owned_elements_(context.architecture.parameters.size(), 0),
       places_(context.architecture.parameters.size()),
@@ -37,6 +37,10 @@ Zero12::Zero12(const StrategyContext& context)
   }
   if (offload_) {
     cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(partitions));
+  } else if (request_.optimizer == OptimizerKind::muon) {
+    muon_.emplace(architecture_, recorder_, request_.precision);
+    optimizer_ = make_torch_optimizer(recorder_, {OptimizerKind::adamw, OptimizerImpl::fused, context.paged},
+                                      std::move(partitions));
   } else {
     optimizer_ = make_optimizer(context, std::move(partitions));
   }
@@ -92,7 +96,7 @@ void Zero12::gradient_ready(ParameterId parameter, TensorId gradient) {
 void Zero12::end_backward() {
   if (!stage2_ && !boundary_) return;
   if (!stage2_) {
-    for (const std::vector<ParameterId>& group : parameter_groups(architecture_)) {
+    for (const std::vector<ParameterId>& group : parameter_groups(architecture_, muon_.has_value())) {
       for (const ParameterId p : group) {
         const TensorId gradient = std::exchange(gradients_[p.index()], TensorId{});
         if (gradient.valid()) add_to_bucket(p, gradient);
@@ -101,6 +105,12 @@ void Zero12::end_backward() {
   }
   flush();
   if (overlaps_) recorder_.synchronize_device();
+  if (muon_ && boundary_) {
+    for (const FlatGroup& group : groups_) {
+      if (group.muon) muon_->orthogonalize(group);
+    }
+    release_owned_gradients(0);
+  }
   for (const TensorId gradient : reduced_in_place_) recorder_.release(gradient);
   reduced_in_place_.clear();
   for (TensorId& buffer : ipg_buffers_) recorder_.reset(buffer);
@@ -109,6 +119,7 @@ void Zero12::end_backward() {
 
 void Zero12::optimizer_step() {
   check_and_norm();
+  if (muon_) muon_->commit_momentum();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     if (offload_) {
       step_on_host(i);
@@ -191,12 +202,25 @@ void Zero12::step_on_device(std::size_t index) {
     recorder_.reset(flat);
     flat = cast;
   }
+  if (group.muon && flat.valid()) muon_->release_updates();
   recorder_.elementwise(2.0 * static_cast<double>(master_bytes), "unscale and clip");
-  optimizer_->step_tensor(index);
+  if (group.muon) {
+    muon_->step(group.partition, sizes_.master);
+  } else {
+    optimizer_->step_tensor(index);
+  }
   recorder_.reset(flat);
-  // All groups' owned gradients are views of one storage: it goes with the last group.
-  if (index + 1 == groups_.size()) recorder_.reset(grads_in_partition_);
+  release_owned_gradients(index + 1);
   recorder_.elementwise(static_cast<double>(weight_bytes + master_bytes), "copy weights");
+}
+
+// All groups' owned gradients are views of one storage: it goes with the last group that holds one. Muon's hold its
+// updates instead.
+void Zero12::release_owned_gradients(std::size_t index) {
+  for (std::size_t i = index; i < groups_.size(); ++i) {
+    if (!groups_[i].muon) return;
+  }
+  recorder_.reset(grads_in_partition_);
 }
 
 void Zero12::step_on_host(std::size_t index) {

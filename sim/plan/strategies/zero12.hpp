@@ -18,6 +18,7 @@
 #include "sim/plan/cpu_optimizer.hpp"
 #include "sim/plan/deepspeed.hpp"
 #include "sim/plan/optimizer.hpp"
+#include "sim/plan/optimizers/zero_muon.hpp"
 #include "sim/plan/strategy.hpp"
 
 namespace shardsim {
@@ -61,6 +62,7 @@ class Zero12 : public Strategy {
   void check_and_norm();
   void norm(const FlatGroup& group);
   void step_on_device(std::size_t index);
+  void release_owned_gradients(std::size_t index);
   void step_on_host(std::size_t index);
 
   const Request& request_;
@@ -75,6 +77,7 @@ class Zero12 : public Strategy {
   std::vector<FlatPlace> places_;              ///< by parameter
   std::int64_t owned_total_ = 0;               ///< full elements of all parameters that touch this rank's partitions
   std::unique_ptr<Optimizer> optimizer_;       ///< on the device
+  std::optional<ZeroMuon> muon_;               ///< on the device, for the group that is tagged for it
   std::optional<CpuOptimizer> cpu_optimizer_;  ///< in host memory
   std::array<TensorId, 2> ipg_buffers_;        ///< the second under overlap_comm
   TensorId grads_in_partition_;
