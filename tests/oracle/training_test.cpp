@@ -73,6 +73,7 @@ std::vector<std::string> words_of(const nlohmann::json& recorded) {
   add("micro-batch", std::to_string(recorded.at("batch").get<int>()));
   add("seq-len", std::to_string(recorded.at("seq").get<int>()));
   add("checkpointing", recorded.at("checkpointing"));
+  if (strategy == "fsdp1") add("use-reentrant", "off");
   add("optimizer-impl", recorded.at("optimizer"));
   if (recorded.contains("accumulation")) add("grad-accum", std::to_string(recorded.at("accumulation").get<int>()));
   return words;
