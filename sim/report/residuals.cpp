@@ -18,9 +18,7 @@ constexpr std::string_view all = "all";
 std::string_view strategy_family(const Request& request) {
   if (request.offload.any()) return "offload";
   if (is_fsdp(request.kind)) return "fsdp";
-  const bool zero =
-      request.kind == StrategyKind::zero1 || request.kind == StrategyKind::zero2 || request.kind == StrategyKind::zero3;
-  return zero ? "zero" : "whole";
+  return is_zero(request.kind) ? "zero" : "whole";
 }
 
 [[noreturn]] void refuse(const std::string& line, const std::string& where) {
@@ -78,7 +76,9 @@ Ranges ranges_of(const Residuals& residuals, const Request& request) {
   for (const ResidualClass& found : residuals) {
     std::optional<ErrorRange>& range = ranges[static_cast<std::size_t>(found.quantity)];
     const bool own = found.family == family && found.count >= fewest_runs;
-    if (own || (found.family == all && !range)) range = found.range;
+    if (!own && (found.family != all || range)) continue;
+    range = found.range;
+    range->of_all = !own;
   }
   return ranges;
 }

@@ -21,6 +21,7 @@ std::string_view name_of(Ranged quantity);
 /// Quantiles of measured over predicted: eight runs in ten lie between them.
 struct ErrorRange {
   double low = 1, high = 1;
+  bool of_all = false;  ///< of runs of every family, because too few of the own were measured
 };
 inline constexpr double range_begin = 0.1, range_end = 0.9;
 /// Fewer runs make no range of their own.

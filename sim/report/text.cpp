@@ -55,6 +55,10 @@ class TextWriter {
     return blocks.empty() ? blocks : painted("36", blocks);
   }
   bool verbose() const { return report_.request.verbosity > 0; }
+  std::string_view measured_runs(Ranged quantity) const {
+    const bool of_all = report_.ranges[static_cast<std::size_t>(quantity)]->of_all;
+    return of_all ? "in eight of ten measured runs, of all kinds" : "in eight of ten measured runs of this kind";
+  }
 
   void write_verdict() {
     const Verdict said = verdict(report_);
@@ -88,8 +92,8 @@ class TextWriter {
     line("  {:<18}{:>9}  nvidia-smi: reserved, CUDA context and communicators", "used",
          in_gib(device.peak_used_bytes, 2));
     if (const auto range = range_of(report_, Ranged::used_bytes, static_cast<double>(device.peak_used_bytes))) {
-      line("  {:<18}{:>9}  to {} in eight of ten measured runs of this kind", "", in_gib(std::llround(range->first), 2),
-           in_gib(std::llround(range->second), 2));
+      line("  {:<18}{:>9}  to {} {}", "", in_gib(std::llround(range->first), 2), in_gib(std::llround(range->second), 2),
+           measured_runs(Ranged::used_bytes));
     }
     line("  {:<18}{:>9}", "capacity", in_gib(device.capacity_bytes, 2));
     write_phases(device.phases, [](const DevicePhase& phase) { return phase.peak_used_bytes; });
@@ -137,8 +141,7 @@ class TextWriter {
     line("  {} tokens/s, {} tokens/s a GPU; MFU {}, HFU {}", grouped_digits(step.tokens_per_s),
          grouped_digits(step.tokens_per_s_per_gpu), percent_text(step.mfu), percent_text(step.hfu));
     if (const auto range = range_of(report_, Ranged::time, step.time_s)) {
-      line("  {} to {} in eight of ten measured runs of this kind", duration_text(range->first),
-           duration_text(range->second));
+      line("  {} to {} {}", duration_text(range->first), duration_text(range->second), measured_runs(Ranged::time));
     }
   }
 

@@ -105,7 +105,8 @@ Verdict verdict(const Report& report) {
   const auto [needed, available] = amounts(device->peak_used_bytes, device->capacity_bytes);
   Verdict said{fmt::format("FITS: {} of {} GiB {}", needed, available, places(report, *device)), {}};
   if (fit_of(report) == Fit::tight) {
-    said.reasons.emplace_back("TIGHT: one run in ten of this kind needs more than there is");
+    said.reasons.emplace_back(
+        "TIGHT: one measured run in ten needed so much more than predicted that this would not fit");
   }
   return said;
 }

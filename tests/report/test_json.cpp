@@ -30,7 +30,7 @@ TEST_CASE("the keys are the contract's, in its order") {
   report.storage.push_back({"nvme0", 4'000'000'000'000, 1, 2, 3});
   const Json json = json_of(report);
   const Keys top = {"schema", "request", "fits",       "model", "devices", "hosts",   "storage",
-                    "step",   "links",   "bottleneck", "run",   "save",    "warnings"};
+                    "step",   "links",   "bottleneck", "run",   "save",    "verdict", "warnings"};
   CHECK(first_keys(json, 99) == top);
   CHECK(json["schema"] == "shardsim.report/1");
   check_keys(json["model"], {"parameters", "trainable_parameters", "layers", "flops_per_token"});
