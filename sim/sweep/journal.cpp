@@ -60,6 +60,9 @@ std::optional<Record> record_at(std::ifstream& stream, const fs::path& file, std
 
 /// Appends the whole records of one file to `records`.
 void read_journal(const fs::path& file, std::string_view identity, std::vector<Record>& records) {
+  if (!fs::is_regular_file(file)) {
+    throw InputError("the journal is no regular file", file.string(), "another output file, or this folder removed");
+  }
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw_cannot("read the journal", file);
   const std::uint64_t size = fs::file_size(file);
@@ -74,7 +77,11 @@ void read_journal(const fs::path& file, std::string_view identity, std::vector<R
     end = record->offset + record->bytes;
   }
   stream.close();
-  if (end < size) fs::resize_file(file, end);
+  if (end == size) return;
+  std::error_code fault;
+  fs::resize_file(file, end, fault);
+  errno = fault.value();
+  if (fault) throw_cannot("cut off the torn end of the journal", file);
 }
 
 }  // namespace

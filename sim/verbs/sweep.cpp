@@ -338,7 +338,8 @@ is given again: OUT.journal/ keeps what is done until all is.
 
 SPEC.yaml:
   base: {model: llama-2-7b, topology: 8xA100}     any option of simulate
-  axes:                                           the last axis varies fastest
+  axes:                                           the last axis varies fastest: points that differ
+                                                  in batch and length alone share most of their work
     strategy: [zero2, zero3, zero3-offload]
     micro-batch: {from: 1, to: 8}                 also step: 2
     seq-len: {from: 1k, to: 8k, times: 2}

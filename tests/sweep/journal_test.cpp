@@ -121,3 +121,9 @@ TEST_CASE("A full disk is said at once") {
   CHECK_THAT(refusal([&] { Journal(folder / "rank-0.journal", "work"); }),
              Contains("cannot write") && Contains("No space left"));
 }
+
+TEST_CASE("A journal that is a device is no journal") {
+  const Folder folder;
+  fs::create_symlink("/dev/full", folder / "rank-0.journal");
+  CHECK_THAT(refusal([&] { read_journals(folder.path(), "work"); }), Contains("no regular file"));
+}
