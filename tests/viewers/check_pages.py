@@ -8,7 +8,7 @@ may stick out sideways, and a legend entry, a hover, a zoom, a filter and a brus
 import os
 import sys
 
-from webdriver import Browser
+from webdriver import Browser, NoBrowser
 
 PLACE = """
 const own = charts[arguments[0]], box = own.box;
@@ -161,4 +161,8 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except NoBrowser as reason:
+        print("Chromium does not start:", reason)
+        sys.exit(77)

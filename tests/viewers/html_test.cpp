@@ -1,5 +1,7 @@
 // Do the HTML reports work in a real browser? check_pages.py opens them; with SHARDSIM_SCREENSHOTS=FOLDER it leaves
 // pictures there.
+#include <sys/wait.h>
+
 #include "catch.hpp"
 #include "cli/program.hpp"
 
@@ -26,9 +28,14 @@ void check_in_browser(const std::vector<std::string>& pages) {
     command += " --screenshots '" + std::string(folder) + "'";
   }
   for (const std::string& file : pages) command += " '" + file + "'";
-  const int failed = std::system((command + " >'" + scratch().file("said") + "' 2>&1").c_str());
+  constexpr int no_browser = 77;
+  const int status = std::system((command + " >'" + scratch().file("said") + "' 2>&1").c_str());
   INFO(contents(scratch().file("said")));
-  CHECK(failed == 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == no_browser) {
+    WARN("the HTML reports are not opened");
+    return;
+  }
+  CHECK(status == 0);
 }
 
 const std::string small = " --model tinyllama-1.1b";

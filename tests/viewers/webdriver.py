@@ -7,10 +7,23 @@ import urllib.error
 import urllib.request
 
 
+class NoBrowser(Exception):
+    """Chromium is installed, and does not start here."""
+
+
 class Browser:
     """A headless Chromium; `with` ends it."""
 
-    def __init__(self):
+    def __init__(self, attempts=3):
+        for attempt in range(1, attempts + 1):
+            try:
+                return self.start()
+            except RuntimeError as fault:  # on a busy machine its processes may miss one another
+                self.stop()
+                if attempt == attempts:
+                    raise NoBrowser(str(fault)) from None
+
+    def start(self):
         self.driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -30,8 +43,11 @@ class Browser:
         try:
             self.ask("DELETE", "", None)
         finally:
-            self.driver.terminate()
-            self.driver.wait()
+            self.stop()
+
+    def stop(self):
+        self.driver.terminate()
+        self.driver.wait()
 
     def ask(self, method, path, body):
         data = None if body is None else json.dumps(body).encode()
