@@ -2,11 +2,12 @@
 // checkpointing none and full, micro-batch 1..8, sequence 1k..8k; full reports, of which a sweep keeps the key figures.
 // Points a second and core, tasks a second, allocations a point, and what a second thread and a second process bring.
 //
-//   bench_sweep [N]     every N-th point of each stretch of equal plans (default 1: all 7 680)
+//   bench_sweep [N]     every N-th point (1 to 48) of each stretch of equal plans (default 1: all 7 680)
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -114,7 +115,7 @@ double tasks_of(const OptionTexts& texts) {
 }  // namespace
 
 int main(int count, char** words) {
-  const std::size_t every = count > 1 ? std::max<std::size_t>(1, std::strtoull(words[1], nullptr, 10)) : 1;
+  const std::size_t every = count > 1 ? std::clamp<std::size_t>(std::strtoull(words[1], nullptr, 10), 1, 48) : 1;
   const std::vector<std::vector<OptionTexts>> all = stretches(every);
   double points = 0, tasks = 0;
   for (const std::vector<OptionTexts>& stretch : all) {
