@@ -27,22 +27,6 @@ std::vector<std::string> stage_names(const Plan& plan) {
 
 }  // namespace
 
-std::string_view name_of_phase(Phase phase) {
-  switch (phase) {
-    case Phase::load:
-      return "load";
-    case Phase::forward:
-      return "forward";
-    case Phase::backward:
-      return "backward";
-    case Phase::optimizer:
-      return "optimizer step";
-    case Phase::save:
-      return "save";
-  }
-  return "";
-}
-
 std::string describe(const Plan& plan, const Mark& mark) {
   std::string text(name_of(mark.phase));
   if (mark.layer >= 0) {

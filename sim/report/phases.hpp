@@ -11,8 +11,6 @@
 
 namespace shardsim {
 
-/// "forward", "optimizer step".
-std::string_view name_of_phase(Phase phase);
 /// "backward, layer 31 (first step)".
 std::string describe(const Plan& plan, const Mark& mark);
 

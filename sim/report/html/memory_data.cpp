@@ -143,7 +143,7 @@ Json marks_json(const Plan& plan, const Clocked& run) {
     if (!marks.empty() && marks.back()["name"] == name) continue;
     if (!marks.empty() && marks.back()["begin"] == now) marks.erase(marks.size() - 1);
     marks.push_back(
-        {{"name", name}, {"phase", name_of_phase(mark.phase)}, {"layer", mark.layer}, {"begin", now}, {"end", now}});
+        {{"name", name}, {"phase", name_of(mark.phase)}, {"layer", mark.layer}, {"begin", now}, {"end", now}});
   }
   return marks;
 }
