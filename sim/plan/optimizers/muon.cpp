@@ -9,8 +9,8 @@
 
 #include "model/core/check.hpp"
 #include "model/core/units.hpp"
+#include "model/graph_builder.hpp"
 #include "sim/plan/optimizer.hpp"
-#include "sim/plan/optimizers/matrix_product.hpp"
 
 namespace shardsim {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 constexpr int iterations = 5;
 constexpr std::int64_t bf16_bytes = 2;
 
-Kernel product(std::int64_t m, std::int64_t n, std::int64_t k) { return matrix_product(DType::bf16, m, n, k); }
+Kernel product(std::int64_t m, std::int64_t n, std::int64_t k) { return graph::matmul_kernel(DType::bf16, m, n, k); }
 
 class Muon : public Optimizer {
  public:

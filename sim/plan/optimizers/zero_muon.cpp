@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/plan/optimizers/matrix_product.hpp"
+#include "model/graph_builder.hpp"
 
 namespace shardsim {
 namespace {
@@ -75,14 +75,14 @@ TensorId ZeroMuon::iterate_on_gram(const Matrices& matrices) {
   const TensorId squares = recorder_.allocate(Category::workspace, square_buffers * square_bytes, "muon gram matrices");
   const auto square = [&](int times) {
     for (int i = 0; i < times; ++i) {
-      recorder_.kernel(matrix_product(DType::f16, n, n, n, count), "muon polynomial", stream);
+      recorder_.kernel(graph::matmul_kernel(DType::f16, n, n, n, count), "muon polynomial", stream);
       recorder_.elementwise(3.0 * static_cast<double>(square_bytes), "muon combine");
     }
   };
-  const auto gram = [&] { recorder_.kernel(matrix_product(DType::f16, n, n, m, count), "muon gram", stream); };
+  const auto gram = [&] { recorder_.kernel(graph::matmul_kernel(DType::f16, n, n, m, count), "muon gram", stream); };
   const auto orthogonalize = [&] {
     const TensorId result = operand(matrices);
-    recorder_.kernel(matrix_product(DType::f16, n, m, n, count), "muon orthogonalize", stream);
+    recorder_.kernel(graph::matmul_kernel(DType::f16, n, m, n, count), "muon orthogonalize", stream);
     recorder_.release(x);
     x = result;
   };
@@ -107,7 +107,7 @@ TensorId ZeroMuon::iterate_on_whole(const Matrices& matrices) {
   const auto bytes = static_cast<double>(matrices.numel() * fp16_bytes);
   TensorId x = operand(matrices);
   recorder_.elementwise(static_cast<double>(matrices.numel() * gradient_bytes_) + bytes, "muon scale");
-  const Kernel product = matrix_product(DType::f16, n, n, n, count);
+  const Kernel product = graph::matmul_kernel(DType::f16, n, n, n, count);
   for (int i = 0; i < iterations; ++i) {
     const TensorId gram = operand(matrices);
     recorder_.kernel(product, "muon gram", stream);
