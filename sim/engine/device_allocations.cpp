@@ -31,7 +31,7 @@ void DeviceAllocations::play(std::size_t i) {
   if (instruction.kind != Kind::allocate && instruction.kind != Kind::release) return;
   const Tensor& tensor = program_.tensors[instruction.index];
   if (tensor.pool != Pool::device) return;
-  CachingAllocator::BlockId& block = blocks_[instruction.index];
+  BlockId& block = blocks_[instruction.index];
   if (instruction.kind == Kind::allocate) {
     block = allocator_.allocate(tensor.stream, tensor.bytes, instants_[i]);
   } else {

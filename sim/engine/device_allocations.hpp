@@ -20,14 +20,14 @@ class DeviceAllocations {
   void play(std::size_t instruction);
   CachingAllocator& allocator() { return allocator_; }
   /// Of a tensor that was allocated.
-  CachingAllocator::BlockId block(std::size_t tensor) const { return blocks_[tensor]; }
+  BlockId block(std::size_t tensor) const { return blocks_[tensor]; }
 
  private:
   const Program& program_;
   std::span<const Span> spans_;
   std::span<const Time> instants_;
   CachingAllocator allocator_;
-  std::vector<CachingAllocator::BlockId> blocks_;  ///< by tensor
+  std::vector<BlockId> blocks_;  ///< by tensor
   std::vector<Time> busy_until_;                   ///< by stream: the end of what is queued so far
 };
 

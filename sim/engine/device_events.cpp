@@ -22,7 +22,7 @@ std::vector<DeviceEvent> replay_device_events(const Program& program, std::span<
   const auto note = [&](Kind kind, std::uint32_t index) {
     const Tensor& tensor = program.tensors[index];
     if (tensor.pool != Pool::device || tensor.bytes == 0) return;
-    const CachingAllocator::BlockId block = memory.block(index);
+    const BlockId block = memory.block(index);
     events.push_back({kind, false, tensor.stream, TensorId(index), memory.allocator().address(block),
                       memory.allocator().size(block), i});
   };
