@@ -113,8 +113,7 @@ BlockId CachingAllocator::take_new(std::uint32_t pool, std::int64_t size, bool w
                                            : new_segment(pool, size, whatever_the_limit);
 }
 
-BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size,
-                                                        bool whatever_the_limit) {
+BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
   const Bytes segment(segment_size(size));
   most_wanted_ = std::max(most_wanted_, (reserved_ + segment).value());
   if (!whatever_the_limit && (reserved_ + segment).value() > limit_) return {};

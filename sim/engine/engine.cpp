@@ -72,36 +72,37 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
   return links;
 }
 
-Ledger replay(const Program& program, const Trace& trace, std::uint16_t steps, MemoryCache* memory) {
-  if (memory == nullptr) return replay_memory(program, trace.spans, trace.instants, steps);
-  return make_ledger(program, trace.instants, steps, *memory->replay(program, trace.spans, trace.instants, steps));
-}
-
 }  // namespace
 
-Outcome run(const Plan& plan, MemoryCache* memory) {
+PreparedPlan prepare(const Plan& plan) {
   check_plan(plan);
-  return run_again(plan, memory);
+  PreparedPlan prepared;
+  for (const Program& program : plan.programs) prepared.memory.push_back(memory_script(program, plan.steps));
+  prepared.forerunners = forerunners(plan, prepared.memory);
+  return prepared;
 }
 
-Outcome run_again(const Plan& plan, MemoryCache* memory) {
+Outcome run(const Plan& plan) { return run(plan, prepare(plan)); }
+
+Outcome run(const Plan& plan, const PreparedPlan& prepared, MemoryCache* memory) {
   Timeline timeline = play(plan);
   if (const Delays delays = contention(plan, timeline); !delays.empty()) timeline = play(plan, delays);
   Outcome outcome;
   outcome.events = timeline.events;
   outcome.deadlock = find_deadlock(plan, timeline);
 
+  const auto devices = replay_devices(plan, prepared.memory, prepared.forerunners, timeline, memory);
   std::vector<std::vector<HostLevel>> levels;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay(plan.programs[p], timeline.programs[p], plan.steps, memory);
+    const MemoryScript& script = prepared.memory[p];
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
     program.instants = std::move(timeline.programs[p].instants);
     program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);
-    program.device = std::move(ledger.device);
-    program.device_by_stage = std::move(ledger.device_by_stage);
-    program.final_device_bytes = ledger.final_device_bytes;
-    levels.push_back(std::move(ledger.host));
+    program.device_by_stage = device_peaks(*devices[p], script, program.instants);
+    program.device = highest(program.device_by_stage);
+    program.final_device_bytes = devices[p]->final_bytes;
+    levels.push_back(replay_host_memory(plan.programs[p], script, program.instants));
   }
   for (std::size_t h = 0; h < plan.host_classes.size(); ++h) {
     std::vector<HostShare> shares;
