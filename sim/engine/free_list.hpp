@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -76,8 +77,11 @@ class FreeList {
                             [](const Entry& entry, std::int64_t wanted) { return entry.address > wanted; });
   }
 
-  // Looks at each, which takes no branch that nobody can foresee, as a search would.
+  // Where a shelf of this size stood last is remembered; else looks at each, which takes no branch that nobody can
+  // foresee, as a search would.
   std::size_t shelf_of_at_least(std::int64_t size) const {
+    std::uint8_t& guess = guesses_[static_cast<std::uint64_t>(size) * 0x9e3779b97f4a7c15ULL >> 58];
+    if (guess < sizes_.size() && sizes_[guess] == size) return guess;
     std::size_t best = sizes_.size();
     std::uint64_t least = std::numeric_limits<std::int64_t>::max();
     for (std::size_t s = 0; s < sizes_.size(); ++s) {
@@ -85,6 +89,7 @@ class FreeList {
       best = more < least ? s : best;  // a smaller one wraps around
       least = std::min(least, more);
     }
+    guess = static_cast<std::uint8_t>(best);
     return best;
   }
 
@@ -102,8 +107,9 @@ class FreeList {
     sizes_.pop_back();
   }
 
-  std::vector<std::int64_t> sizes_;          ///< of the shelves that are not empty
-  std::vector<std::vector<Entry>> entries_;  ///< likewise, by descending address; then empty ones
+  mutable std::array<std::uint8_t, 64> guesses_{};  ///< of a shelf's place, by its size
+  std::vector<std::int64_t> sizes_;                 ///< of the shelves that are not empty
+  std::vector<std::vector<Entry>> entries_;         ///< likewise, by descending address; then empty ones
 };
 
 }  // namespace shardsim
