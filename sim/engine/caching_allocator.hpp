@@ -27,6 +27,9 @@ class CachingAllocator {
   CachingAllocator(std::size_t streams, std::int64_t limit, Segments segments = Segments::fixed,
                    std::int64_t device_bytes = 0);
 
+  /// What a request takes at least.
+  static constexpr std::int64_t rounded(std::int64_t bytes) { return round_up(bytes, 512); }
+
   /// The smallest cached block of the stream that fits, split where the rules allow, else one from new device memory.
   /// When that would pass the limit, what is wholly free is given back first; what is still too much is taken anyway,
   /// because not fitting is a result. Blocks whose other users are done by `now` serve again first. No bytes, no block:

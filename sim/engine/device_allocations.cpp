@@ -10,9 +10,8 @@ CachingAllocator::Segments segments_of(const Program& program) {
 
 }  // namespace
 
-DeviceAllocations::DeviceAllocations(const Program& program, std::size_t allocations)
-    : allocator_(program.streams.size(), memory_limit(program), segments_of(program), program.capacity_bytes),
-      blocks_(allocations) {}
+DeviceAllocations::DeviceAllocations(const Program& program, std::size_t allocations, std::int64_t limit)
+    : allocator_(program.streams.size(), limit, segments_of(program), program.capacity_bytes), blocks_(allocations) {}
 
 DeviceAllocations DeviceAllocations::branch(std::size_t allocations) const {
   DeviceAllocations other = *this;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,8 @@ namespace shardsim {
 /// What the allocator may take of the device.
 inline std::int64_t memory_limit(const Program& program) { return program.capacity_bytes - program.outside_bytes; }
 
+inline constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
+
 /// When things happened, for scripts that wait for streams.
 struct DeviceTimes {
   std::span<const Span> spans;     ///< by task
@@ -23,7 +26,8 @@ struct DeviceTimes {
 
 class DeviceAllocations {
  public:
-  DeviceAllocations(const Program& program, std::size_t allocations);
+  /// `limit`: what the allocator may take of the device.
+  DeviceAllocations(const Program& program, std::size_t allocations, std::int64_t limit);
 
   /// Plays the script's next line. `bytes`: by allocation.
   void play(const DeviceScript& script, std::size_t line, std::span<const std::int64_t> bytes,

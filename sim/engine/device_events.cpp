@@ -1,7 +1,9 @@
 #include "sim/engine/device_events.hpp"
 
+#include <algorithm>
+
 #include "sim/engine/device_allocations.hpp"
-#include "sim/engine/device_memory.hpp"
+#include "sim/engine/device_replays.hpp"
 #include "sim/engine/memory_script.hpp"
 
 namespace shardsim {
@@ -9,11 +11,14 @@ namespace shardsim {
 std::vector<DeviceEvent> replay_device_events(const Program& program, std::span<const Span> spans,
                                               std::span<const Time> instants) {
   using Kind = DeviceEvent::Kind;
-  const DeviceScript script = memory_script(program, 1).device;
+  std::uint16_t steps = 1;
+  for (const Mark& mark : program.marks) steps = std::max<std::uint16_t>(steps, mark.step + 1);
+  const DeviceScript script = memory_script(program, steps).device;
+  const std::int64_t limit = replay_device_memory(program, script, {spans, instants}, steps).limit;
   const std::vector<std::int64_t> bytes = allocation_bytes(program, script);
   const std::size_t reached = script.reached(instants.size());
   std::vector<DeviceEvent> events;
-  DeviceAllocations memory(program, script.allocations.size());
+  DeviceAllocations memory(program, script.allocations.size(), limit);
   std::size_t i = 0;
   memory.allocator().watch_segments([&](const CachingAllocator::SegmentEvent& segment) {
     events.push_back({segment.taken ? Kind::take_segment : Kind::return_segment,

@@ -1,5 +1,6 @@
 #include "sim/engine/device_memory.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace shardsim {
@@ -56,11 +57,27 @@ std::vector<std::int64_t> allocation_bytes(const Program& program, const DeviceS
   return bytes;
 }
 
-DeviceReplay::DeviceReplay(const Program& program, const DeviceScript& script, std::uint16_t steps)
-    : memory_(program, script.allocations.size()),
+std::int64_t most_live(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes) {
+  Bytes live;
+  std::int64_t most = 0;
+  for (std::size_t i = 0; i < end; ++i) {
+    const DeviceScript::Line& line = script.lines[i];
+    if (line.kind == DeviceScript::Kind::allocate) {
+      live += Bytes(CachingAllocator::rounded(bytes[line.subject]));
+      most = std::max(most, live.value());
+    } else if (line.kind == DeviceScript::Kind::release) {
+      live -= Bytes(CachingAllocator::rounded(bytes[line.subject]));
+    }
+  }
+  return most;
+}
+
+DeviceReplay::DeviceReplay(const Program& program, const DeviceScript& script, std::uint16_t steps, std::int64_t limit)
+    : memory_(program, script.allocations.size(), limit),
       block_bytes_(script.allocations.size()),
       stages_(stage_count(steps)),
-      stage_(stage_of(Mark{}, steps)) {}
+      stage_(stage_of(Mark{}, steps)),
+      limit_(limit) {}
 
 void DeviceReplay::play(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes,
                         const DeviceTimes& times) {
@@ -89,21 +106,14 @@ DeviceReplay DeviceReplay::branch(const DeviceScript& script) const {
   return other;
 }
 
-DeviceMemory DeviceReplay::finish(const Program& program, const DeviceScript& script) const {
+DeviceMemory DeviceReplay::finish(const DeviceScript& script) const {
   DeviceMemory memory;
   memory.stages = stages_;
   describe_peaks(memory.stages, script, block_bytes_);
   memory.final_bytes = memory_.allocator().allocated();
-  memory.limit = memory_limit(program);
+  memory.limit = limit_;
   memory.most_wanted = memory_.allocator().most_wanted();
   return memory;
-}
-
-DeviceMemory replay_device_memory(const Program& program, const DeviceScript& script, const DeviceTimes& times,
-                                  std::uint16_t steps) {
-  DeviceReplay replay(program, script, steps);
-  replay.play(script, script.reached(times.instants.size()), allocation_bytes(program, script), times);
-  return replay.finish(program, script);
 }
 
 }  // namespace shardsim

@@ -1,11 +1,9 @@
 // What one program's device held: its allocations replayed through PyTorch's allocator.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -27,25 +25,26 @@ struct DeviceMemory {
   };
   std::vector<Peak> stages;  ///< by stage_of()
   std::int64_t final_bytes = 0;
-  std::int64_t limit = 0;        ///< what segments might take
-  std::int64_t most_wanted = 0;  ///< what they would have taken without one
-
-  /// True where another limit would have led to the same.
-  bool holds_for(std::int64_t other) const { return other == limit || std::min(limit, other) >= most_wanted; }
+  std::int64_t limit = no_limit;  ///< what segments might take
+  std::int64_t most_wanted = 0;   ///< what they would have taken at most without one
 };
 
 /// Requested bytes, by DeviceScript::allocations.
 std::vector<std::int64_t> allocation_bytes(const Program& program, const DeviceScript& script);
 
+/// The most bytes that are live at a time up to a line, each request rounded as PyTorch rounds it: no allocator gets by
+/// with less.
+std::int64_t most_live(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes);
+
 /// A replay on its way.
 class DeviceReplay {
  public:
-  DeviceReplay(const Program& program, const DeviceScript& script, std::uint16_t steps);
+  DeviceReplay(const Program& program, const DeviceScript& script, std::uint16_t steps, std::int64_t limit);
   /// Plays the script's lines up to `end`.
   void play(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes, const DeviceTimes& times);
   /// A copy that goes on with another script, which was the same so far.
   DeviceReplay branch(const DeviceScript& script) const;
-  DeviceMemory finish(const Program& program, const DeviceScript& script) const;
+  DeviceMemory finish(const DeviceScript& script) const;
 
  private:
   DeviceAllocations memory_;
@@ -53,10 +52,7 @@ class DeviceReplay {
   std::vector<DeviceMemory::Peak> stages_;
   std::size_t stage_;
   std::size_t next_ = 0;  ///< line
+  std::int64_t limit_;
 };
-
-/// The whole script, as far as the host thread came.
-DeviceMemory replay_device_memory(const Program& program, const DeviceScript& script, const DeviceTimes& times,
-                                  std::uint16_t steps);
 
 }  // namespace shardsim

@@ -23,9 +23,15 @@ struct Forerunner {
 /// their scripts part where the first gradients are kept; those of FSDP often do not part at all.
 std::vector<std::vector<Forerunner>> forerunners(const Plan& plan, std::span<const MemoryScript> scripts);
 
-/// By program. What `cache` (may be null) knows is taken from there, and what it does not know is put there.
+/// By program, each on its own device. A run that presses on its device gives cached memory back, as PyTorch does. One
+/// whose tensors alone are larger than the device is told as if it pressed from the first allocation on: the least that
+/// PyTorch gets by with, and the same on every device that is too small. What `cache` (may be null) knows is taken from
+/// there, and what it does not know is put there.
 std::vector<std::shared_ptr<const DeviceMemory>> replay_devices(const Plan& plan, std::span<const MemoryScript> scripts,
                                                                 std::span<const std::vector<Forerunner>> forerunners,
                                                                 const Timeline& timeline, MemoryCache* cache);
+/// The same for a program by itself.
+DeviceMemory replay_device_memory(const Program& program, const DeviceScript& script, const DeviceTimes& times,
+                                  std::uint16_t steps);
 
 }  // namespace shardsim

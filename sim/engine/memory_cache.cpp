@@ -25,10 +25,18 @@ MemoryCache::Key MemoryCache::key_of(const Program& program, const DeviceScript&
   return {mixer.high(), mixer.low()};
 }
 
-std::shared_ptr<const DeviceMemory> MemoryCache::find(const Key& key, std::int64_t limit) const {
+MemoryCache::Key MemoryCache::under(Key key, std::int64_t limit) {
+  Mixer mixer;
+  mixer.add(key.high);
+  mixer.add(key.low);
+  mixer.add(static_cast<std::uint64_t>(limit));
+  return {mixer.high(), mixer.low()};
+}
+
+std::shared_ptr<const DeviceMemory> MemoryCache::find(const Key& key) const {
   const std::lock_guard lock(mutex_);
   const auto found = known_.find(key);
-  return found != known_.end() && found->second->holds_for(limit) ? found->second : nullptr;
+  return found != known_.end() ? found->second : nullptr;
 }
 
 void MemoryCache::keep(const Key& key, std::shared_ptr<const DeviceMemory> memory) {

@@ -15,17 +15,19 @@ namespace shardsim {
 /// Many threads may use it.
 class MemoryCache {
  public:
-  /// 128 bits of all that decides the outcome but the limit.
+  /// 128 bits of all that decides the outcome.
   struct Key {
     std::uint64_t high = 0, low = 0;
     bool operator==(const Key&) const = default;
   };
-  /// Of a script that waits for no stream, played up to the line `reached`; `bytes` by allocation.
+  /// Of a script that waits for no stream, played up to the line `reached` under no limit; `bytes` by allocation.
   static Key key_of(const Program& program, const DeviceScript& script, std::size_t reached, std::uint16_t steps,
                     std::span<const std::int64_t> bytes);
+  /// The same under a limit.
+  static Key under(Key key, std::int64_t limit);
 
-  /// Null: not known, or not under this limit.
-  std::shared_ptr<const DeviceMemory> find(const Key& key, std::int64_t limit) const;
+  /// Null: not known.
+  std::shared_ptr<const DeviceMemory> find(const Key& key) const;
   void keep(const Key& key, std::shared_ptr<const DeviceMemory> memory);
 
  private:

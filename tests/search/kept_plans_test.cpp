@@ -109,16 +109,13 @@ TEST_CASE("device memory that is short is another matter than device memory that
       }
       CHECK(kept[p]->final_bytes == fresh.final_bytes);
     }
-    if (plan == &small) {
-      CHECK_FALSE(kept.front()->holds_for(memory_limit(large.programs.front())));
-    }
   }
 }
 
 TEST_CASE("programs that begin alike are replayed together, and each as if it were alone") {
   for (const std::string strategy : {"zero1", "zero2", "zero2-offload", "fsdp", "fsdp-offload", "fsdp1"}) {
     for (const std::string allocator : {"caching", "expandable"}) {
-      const Plan plan = test::plan({"--topology", "4xA100", "--strategy", strategy, "--model", "gpt2", "--allocator",
+      const Plan plan = test::plan({"--topology", "8xA100", "--strategy", strategy, "--model", "gpt2", "--allocator",
                                     allocator, "--seq-len", "512"},
                                    Folding::off)
                             .run.plan;
