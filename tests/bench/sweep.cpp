@@ -3,6 +3,7 @@
 // Points a second and core, tasks a second, allocations a point, and what a second thread and a second process bring.
 //
 //   bench_sweep [N]     every N-th point (1 to 48) of each stretch of equal plans (default 1: all 7 680)
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,12 +70,15 @@ std::vector<std::vector<OptionTexts>> stretches(std::size_t every) {
   return all;
 }
 
-/// Works off the stretches first, first + step, ...; how many points failed.
-std::size_t work_off(const std::vector<std::vector<OptionTexts>>& all, std::size_t first, std::size_t step,
+/// The next stretch that nobody has taken, handed out as a sweep hands out blocks.
+using Next = std::atomic<std::size_t>;
+
+/// Works off stretches until there are none; how many points failed.
+std::size_t work_off(const std::vector<std::vector<OptionTexts>>& all, Next& next,
                      const std::shared_ptr<MemoryCache>& memory) {
   Evaluator evaluator(data(), memory);
   std::size_t failed = 0;
-  for (std::size_t s = first; s < all.size(); s += step) {
+  for (std::size_t s = next++; s < all.size(); s = next++) {
     for (const OptionTexts& point : all[s]) {
       const PointStatus status = evaluator.evaluate(point).status;
       if (status != PointStatus::fits && status != PointStatus::does_not_fit) ++failed;
@@ -89,16 +93,20 @@ double seconds(const auto& work) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
-/// Two processes that share nothing, as two ranks do.
+/// Two processes that share nothing but who does what, as two ranks do.
 void fork_two(const std::vector<std::vector<OptionTexts>>& all) {
-  for (std::size_t rank = 0; rank < 2; ++rank) {
+  void* page = ::mmap(nullptr, sizeof(Next), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) std::abort();
+  Next& next = *new (page) Next(0);
+  for (int rank = 0; rank < 2; ++rank) {
     if (::fork() == 0) {
-      work_off(all, rank, 2, std::make_shared<MemoryCache>());
+      work_off(all, next, std::make_shared<MemoryCache>());
       ::_exit(0);
     }
   }
   for (int status = 0; ::wait(&status) > 0;) {
   }
+  ::munmap(page, sizeof(Next));
 }
 
 double tasks_of(const OptionTexts& texts) {
@@ -126,7 +134,10 @@ int main(int count, char** words) {
   }
   std::printf("calibration: %.1f ns a priority-queue pop and push\n", bench::calibrate());
   std::size_t failed = 0;
-  const double alone = seconds([&] { failed = work_off(all, 0, 1, std::make_shared<MemoryCache>()); });
+  const double alone = seconds([&] {
+    Next next = 0;
+    failed = work_off(all, next, std::make_shared<MemoryCache>());
+  });
   std::printf("%.0f points, %zu failed: %.1f points/s on one core, %.2f million tasks/s\n", points, failed,
               points / alone, tasks / alone / 1e6);
 
@@ -139,8 +150,9 @@ int main(int count, char** words) {
 
   const double threads = seconds([&] {
     const auto memory = std::make_shared<MemoryCache>();
-    std::thread other([&] { work_off(all, 1, 2, memory); });
-    work_off(all, 0, 2, memory);
+    Next next = 0;
+    std::thread other([&] { work_off(all, next, memory); });
+    work_off(all, next, memory);
     other.join();
   });
   const double ranks = seconds([&] { fork_two(all); });
