@@ -200,9 +200,9 @@ fs::path finished_mark(const fs::path& folder) { return folder / "finished.json"
 
 void mark_finished(const fs::path& folder, const SweepWork& work, const std::string& summary, bool fits) {
   const nlohmann::json mark = {{"identity", work.identity}, {"summary", summary}, {"fits", fits}};
-  const fs::path unfinished_mark = folder / "finished.json.unfinished";
-  std::ofstream(unfinished_mark) << mark.dump() << "\n";
-  fs::rename(unfinished_mark, finished_mark(folder));
+  WholeFile file(finished_mark(folder));
+  file.write(mark.dump() + "\n");
+  file.finish();
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".journal") fs::remove(entry.path());
   }

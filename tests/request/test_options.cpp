@@ -201,7 +201,9 @@ TEST_CASE("operands are counted, and options stand before and behind them") {
   const CommandLine line = read_command_line({"a.yaml", "-q", "--threads", "2"}, option_table(), 1);
   CHECK(line.operands == std::vector<std::string>{"a.yaml"});
   CHECK(line.options.at("threads").value == "2");
-  CHECK_THAT(refusal([] { read_command_line({"a.yaml", "b.yaml"}, option_table(), 1); }),
+  CHECK_THAT(refusal([] {
+               read_command_line({"a.yaml", "b.yaml"}, option_table(), 1);
+             }),
              Contains("unexpected argument 'b.yaml'"));
 }
 
