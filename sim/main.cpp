@@ -49,6 +49,8 @@ ExitStatus run(int count, char** words) {
 int main(int count, char** words) {
   // A reader such as `head` that closes our stdout must not kill us: the exit status is part of the answer.
   std::signal(SIGPIPE, SIG_IGN);
+  // A limit on the size of files (ulimit -f) is a reason to give, as a full disk is.
+  std::signal(SIGXFSZ, SIG_IGN);
   shardsim::keep_freed_memory();
   return static_cast<int>(run(count, words));
 }

@@ -1,4 +1,5 @@
-// Every option of `simulate`, once: the command line, the config file and the help are made from this table.
+// Every option of `simulate`, once: the command line, the config file, the help, the man page and what a shell
+// completes are made from this table.
 #pragma once
 
 #include <span>
@@ -14,6 +15,7 @@ struct OptionSpec {
   char letter = 0;         ///< its short form, 0 = none
   std::string_view value;  ///< what stands for its value in the help; empty: a switch
   std::string_view help;
+  std::string_view brief = {};  ///< for the help of one screen; empty: only the name stands there
 };
 
 /// In the order of the help; options of one group stand together.

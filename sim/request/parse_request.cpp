@@ -239,8 +239,7 @@ Request resolve_request(OptionTexts texts) {
   return request;
 }
 
-OptionTexts read_options(const std::vector<std::string>& arguments) {
-  OptionTexts texts = read_command_line(arguments);
+OptionTexts with_config_file(OptionTexts texts) {
   if (const auto config = texts.find("config"); config != texts.end()) {
     OptionTexts file = read_config_file(config->second.value);
     if (texts.contains("quiet")) file.erase("verbose");
@@ -249,6 +248,10 @@ OptionTexts read_options(const std::vector<std::string>& arguments) {
     texts.merge(file);
   }
   return texts;
+}
+
+OptionTexts read_options(const std::vector<std::string>& arguments) {
+  return with_config_file(read_command_line(arguments));
 }
 
 Request parse_request(const std::vector<std::string>& arguments) { return resolve_request(read_options(arguments)); }

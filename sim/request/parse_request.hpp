@@ -15,6 +15,8 @@ Request parse_request(const std::vector<std::string>& arguments);
 
 /// The same arguments, not yet resolved.
 OptionTexts read_options(const std::vector<std::string>& arguments);
+/// What a command line says, and below it what the config file says that it names.
+OptionTexts with_config_file(OptionTexts texts);
 
 /// Gives every option its value: what `texts` say, else what the --deepspeed or --accelerate file says, which is read
 /// here. Throws InputError for a value that is malformed, unknown or not simulated yet, and

@@ -133,7 +133,9 @@ void Journal::write(std::string_view bytes) {
   }
 }
 
-void Journal::sync() { ::fdatasync(file_); }
+void Journal::sync() {
+  if (::fdatasync(file_) != 0 && errno != EINVAL) throw_cannot("write", path_);  // EINVAL: there is nothing to sync
+}
 
 std::vector<Record> read_journals(const fs::path& folder, std::string_view identity) {
   std::vector<fs::path> files;

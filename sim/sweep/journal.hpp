@@ -52,6 +52,7 @@ class Journal {
   /// In the file when it returns, on the disk after the next sync(). Throws InputError when the disk is full, with the
   /// file as it was before.
   void append(const Range& range, std::string_view payload);
+  /// Throws InputError when the disk fails.
   void sync();
 
  private:

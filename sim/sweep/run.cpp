@@ -73,7 +73,7 @@ class RankRun {
 #else
     work_off(true);
 #endif
-    if (journal_) journal_->sync();
+    sync();
     finish();
     if (!failure_.empty() && ranks_.first()) throw InputError(failure_, "", "");
     return stopped_ == 0;
@@ -140,14 +140,24 @@ class RankRun {
     try {
       if (stopped_ == 2) return;
       journal_->append(range, results);
+      if (Clock::now() - synced_ < std::chrono::seconds(1)) return;
+      journal_->sync();
+      synced_ = Clock::now();
     } catch (const InputError& error) {
       failure_ = error.what();
       stopped_ = 2;
-      return;
     }
-    if (Clock::now() - synced_ < std::chrono::seconds(1)) return;
-    journal_->sync();
-    synced_ = Clock::now();
+  }
+
+  /// When all threads are done.
+  void sync() {
+    if (!journal_ || stopped_ == 2) return;
+    try {
+      journal_->sync();
+    } catch (const InputError& error) {
+      failure_ = error.what();
+      stopped_ = 2;
+    }
   }
 
   std::optional<Range> next_range() {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
@@ -22,14 +23,19 @@ struct AdviseArguments {
   Aim aim = Aim::fit;
 };
 
-AdviseArguments parse_arguments(std::vector<std::string> words) {
+constexpr std::array own_options = {
+    OptionSpec{"Options, beside those of simulate", "faster", 0, "", "make a run that fits faster"},
+    OptionSpec{"Options, beside those of simulate", "cheaper", 0, "", "make a run that fits cheaper"},
+};
+
+AdviseArguments parse_arguments(const std::vector<std::string>& words) {
   AdviseArguments arguments;
-  const auto take = [&](const std::string& word) { return std::erase(words, word) > 0; };
-  const bool faster = take("--faster"), cheaper = take("--cheaper");
+  OptionTexts texts = read_command_line(words, advise_options(), 0).options;
+  const bool faster = texts.erase("faster") > 0, cheaper = texts.erase("cheaper") > 0;
   if (faster && cheaper) throw InputError("--faster and --cheaper contradict each other", "", "one of them");
   if (faster) arguments.aim = Aim::faster;
   if (cheaper) arguments.aim = Aim::cheaper;
-  arguments.options = read_options(words);
+  arguments.options = with_config_file(std::move(texts));
   return arguments;
 }
 
@@ -245,20 +251,22 @@ ExitStatus run_advise(const Command& command) {
   return advice.chosen ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 
+std::vector<OptionSpec> advise_options() { return beside_those_of_simulate(own_options); }
+
 std::string advise_help() {
   return R"(Usage: shardsim advise --topology TOPOLOGY --strategy STRATEGY [--faster|--cheaper] [options]
 
-Goes down the ladder of changes that people make when a run does not fit, simulates each, and stops at the first that
-does: 16-bit compute, activation checkpointing, a fused loss, an 8-bit optimizer, a smaller micro-batch with more
-accumulation, more sharding, CPU offload, more host RAM, drives, more GPUs. Adapters (LoRA, QLoRA) are shown beside,
-since they train something else. With --faster or --cheaper a run that fits is improved instead. It also names the
-largest micro-batch, sequence length and model that fit.
+Goes down the ladder of changes that people make when a run does not fit, simulates each, and
+stops at the first that does: 16-bit compute, activation checkpointing, a fused loss, an 8-bit
+optimizer, a smaller micro-batch with more accumulation, more sharding, CPU offload, more host
+RAM, drives, more GPUs. Adapters (LoRA, QLoRA) are shown beside, since they train something
+else. It also names the largest micro-batch, sequence length and model that fit.
 
   shardsim advise --topology 1xA100 --strategy single --model mistral-7b --seq-len 1024
   shardsim advise --topology 8xA100 --strategy zero3 --model llama-3-8b --faster
-
-Options: those of simulate (shardsim simulate --help); --format text, markdown or json.
-
+)" + options_help(own_options) +
+         R"(
+The others: shardsim simulate --help; --format text, markdown or json.
 Exit status: 0 an answer was found, 1 nothing fits, 2 the request is wrong, 3 a bug.
 )";
 }

@@ -57,17 +57,18 @@ ExitStatus run_simulate(const Command& command) {
   return report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 
+std::vector<OptionSpec> simulate_options() { return {option_table().begin(), option_table().end()}; }
+
 std::string simulate_help() {
   return R"(Usage: shardsim [simulate] --topology TOPOLOGY --strategy STRATEGY [options]
 
 Simulates one training step: what fills each device and each host, and where the time goes.
 
-Examples:
   shardsim --topology 4xA100 --strategy zero3
   shardsim --topology 1xRTX-4090 --strategy zero2-offload --seq-len 2k --checkpointing full
   shardsim --topology 2x8xH100 --strategy fsdp --model llama-2-13b --format json -o report.json
-  shardsim --config run.cfg --micro-batch 4
-)" + options_help() +
+
+)" + options_overview(option_table()) +
          R"(
 Exit status: 0 fits, 1 does not fit (the report is still printed), 2 the request is wrong, 3 a bug.
 )";

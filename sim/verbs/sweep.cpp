@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -12,7 +13,8 @@
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
-#include "sim/request/option_text.hpp"
+#include "sim/report/notation.hpp"
+#include "sim/request/parse_request.hpp"
 #include "sim/search/evaluate.hpp"
 #include "sim/search/point_line.hpp"
 #include "sim/search/result_file.hpp"
@@ -40,13 +42,6 @@ struct SweepArguments {
   ResultFormat result_format() const { return format.value_or(result_format_of(output)); }
 };
 
-int parse_threads(const std::string& text) {
-  if (text.empty() || text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos || text == "0") {
-    throw InputError("'" + text + "' is no number of threads", "--threads", "a whole number from 1 up");
-  }
-  return std::stoi(text);
-}
-
 ResultFormat parse_format(const std::string& text) {
   static const std::map<std::string, ResultFormat> formats = {{"jsonl", ResultFormat::json_lines},
                                                               {"json", ResultFormat::json_lines},
@@ -61,35 +56,29 @@ ResultFormat parse_format(const std::string& text) {
   return found->second;
 }
 
+constexpr std::array own_options = {
+    OptionSpec{"Options", "output", 'o', "OUT", "where the results go"},
+    OptionSpec{"Options", "format", 0, "jsonl|csv|sqlite|html", "whatever OUT ends with"},
+    OptionSpec{"Options", "threads", 0, "N", "threads of each rank [all cores, divided among the ranks]"},
+    OptionSpec{"Options", "dry-run", 0, "", "count the points and estimate the time"},
+    OptionSpec{"Options", "quiet", 'q', "", "no progress on stderr"},
+};
+
 SweepArguments parse_arguments(const std::vector<std::string>& words) {
-  SweepArguments arguments;
   const std::string usage = "shardsim sweep SPEC.yaml -o OUT";
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const auto value = [&]() -> const std::string& {
-      if (i + 1 == words.size()) throw InputError(words[i] + " lacks its value", "", usage);
-      return words[++i];
-    };
-    if (words[i] == "-o" || words[i] == "--output") {
-      arguments.output = value();
-    } else if (words[i] == "--format") {
-      arguments.format = parse_format(value());
-    } else if (words[i].starts_with("--format=")) {
-      arguments.format = parse_format(words[i].substr(9));
-    } else if (words[i] == "--threads") {
-      arguments.threads = parse_threads(value());
-    } else if (words[i].starts_with("--threads=")) {
-      arguments.threads = parse_threads(words[i].substr(10));
-    } else if (words[i] == "--dry-run") {
-      arguments.dry_run = true;
-    } else if (words[i] == "-q" || words[i] == "--quiet") {
-      arguments.quiet = true;
-    } else if (words[i].starts_with('-') || !arguments.spec.empty()) {
-      throw InputError("unexpected argument '" + words[i] + "'", "sweep", usage + " (see shardsim sweep --help)");
-    } else {
-      arguments.spec = words[i];
-    }
-  }
-  if (arguments.spec.empty()) throw InputError("the sweep's spec is missing", "", usage);
+  const CommandLine line = read_command_line(words, own_options, 1);
+  const auto text = [&](std::string_view option) -> const OptionText* {
+    const auto found = line.options.find(option);
+    return found == line.options.end() ? nullptr : &found->second;
+  };
+  if (line.operands.empty()) throw InputError("the sweep's spec is missing", "", usage);
+  SweepArguments arguments;
+  arguments.spec = line.operands.front();
+  if (const OptionText* output = text("output")) arguments.output = output->value;
+  if (const OptionText* format = text("format")) arguments.format = parse_format(format->value);
+  if (const OptionText* threads = text("threads")) arguments.threads = parse_threads(*threads);
+  arguments.dry_run = text("dry-run") != nullptr;
+  arguments.quiet = text("quiet") != nullptr;
   if (arguments.output.empty() && !arguments.dry_run) throw InputError("-o OUT is missing", "", usage);
   return arguments;
 }
@@ -211,9 +200,9 @@ fs::path finished_mark(const fs::path& folder) { return folder / "finished.json"
 
 void mark_finished(const fs::path& folder, const SweepWork& work, const std::string& summary, bool fits) {
   const nlohmann::json mark = {{"identity", work.identity}, {"summary", summary}, {"fits", fits}};
-  const fs::path unfinished_mark = folder / "finished.json.unfinished";
-  std::ofstream(unfinished_mark) << mark.dump() << "\n";
-  fs::rename(unfinished_mark, finished_mark(folder));
+  WholeFile file(finished_mark(folder));
+  file.write(mark.dump() + "\n");
+  file.finish();
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".journal") fs::remove(entry.path());
   }
@@ -321,6 +310,8 @@ ExitStatus run_sweep_verb(const Command& command) {
   return on_ranks([&](Ranks& ranks) { return sweep(ranks, command); });
 }
 
+std::vector<OptionSpec> sweep_options() { return {own_options.begin(), own_options.end()}; }
+
 std::string sweep_help() {
   std::string aims;
   for (const Objective& objective : objectives()) {
@@ -328,10 +319,10 @@ std::string sweep_help() {
   }
   return R"(Usage: shardsim sweep SPEC.yaml -o OUT [--format FORMAT] [--threads N] [--dry-run] [-q]
 
-Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending .csv, .sqlite or .html: a
-page with a scatter of what costs what, filters, a heat map and a table.
-The same OUT comes of any number of threads and ranks. A sweep that was stopped goes on when the same command
-is given again: OUT.journal/ keeps what is done until all is.
+Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending
+.csv, .sqlite or .html: a page with a scatter of what costs what, filters, a heat map and a
+table. The same OUT comes of any number of threads and ranks. A sweep that was stopped goes on
+when the same command is given again: OUT.journal/ keeps what is done until all is.
 
   shardsim sweep space.yaml -o points.jsonl
   mpirun -np 16 shardsim sweep space.yaml -o points.sqlite --threads 1
@@ -347,19 +338,9 @@ SPEC.yaml:
     - strategy: [zero2]
       micro-batch * seq-len: "> 16k"
   pareto: [memory, tokens-per-s-per-gpu]          objectives
-
-Options:
-  -o, --output OUT   where the results go
-  --format FORMAT    jsonl, csv, sqlite or html, whatever OUT ends with
-  --threads N        threads of each rank [all cores, divided among the ranks]
-  --dry-run          count the points and estimate the time
-  -q, --quiet        no progress on stderr
-
-Objectives: )" +
-         aims +
-         R"(
-
-Exit status: 0 all points are done and some fit, 1 none fits, 2 the request is wrong or was interrupted, 3 a bug.
+)" + options_help(own_options) +
+         "\n" + wrapped("Objectives: " + aims, "", "  ", 98) + R"(
+Exit status: 0 all points are done and some fit, 1 none fits, 2 wrong or interrupted, 3 a bug.
 )";
 }
 

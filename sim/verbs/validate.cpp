@@ -2,7 +2,7 @@
 #include "sim/validation/source_settings.hpp"
 #include "sim/validation/validation.hpp"
 
-#include <algorithm>
+#include <array>
 #include <optional>
 
 #include "model/core/error.hpp"
@@ -15,8 +15,6 @@ namespace shardsim {
 
 namespace {
 
-const std::string usage = "shardsim validate [DATA.csv] [--format FORMAT] [-o FILE] [--residuals] [--threads N] [-q]";
-
 struct Arguments {
   std::optional<std::string> data;
   Format format = Format::text;
@@ -26,35 +24,32 @@ struct Arguments {
   bool residuals = false;
 };
 
+constexpr std::array own_options = {
+    OptionSpec{"Options", "format", 0, "text|json|csv|markdown", "[text]"},
+    OptionSpec{"Options", "output", 'o', "FILE", "write the result there instead of to stdout"},
+    OptionSpec{"Options", "residuals", 0, "",
+               "quantiles of measured over predicted by kind of run, which ranges in reports come from "
+               "(tests/published/residuals.csv) instead of the comparison"},
+    OptionSpec{"Options", "threads", 0, "N", "threads to use [all]; the result does not depend on it"},
+    OptionSpec{"Options", "quiet", 'q', "", "no warnings"},
+};
+
 Arguments read_arguments(const std::vector<std::string>& words) {
+  const CommandLine line = read_command_line(words, own_options, 1);
+  const auto text = [&](std::string_view option) -> const OptionText* {
+    const auto found = line.options.find(option);
+    return found == line.options.end() ? nullptr : &found->second;
+  };
   Arguments arguments;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::size_t equals = words[i].starts_with("--") ? words[i].find('=') : std::string::npos;
-    const std::string name = words[i].substr(0, equals);
-    const auto value = [&] {
-      if (equals != std::string::npos) return OptionText{words[i].substr(equals + 1), name};
-      if (i + 1 == words.size()) throw InputError(name + " has no value", "validate", usage);
-      return OptionText{words[++i], name};
-    };
-    if (name == "--format") {
-      arguments.format = choose(format_choices, "format", value());
-      if (arguments.format == Format::html) {
-        throw InputError("a validation is no page", "--format", "text, json, csv or markdown");
-      }
-    } else if (name == "-o" || name == "--output") {
-      arguments.output = value().value;
-    } else if (name == "--threads") {
-      arguments.threads = parse_threads(value());
-    } else if (name == "-q" || name == "--quiet") {
-      arguments.quiet = true;
-    } else if (name == "--residuals") {
-      arguments.residuals = true;
-    } else if (name.starts_with('-') || arguments.data) {
-      throw InputError("unexpected argument '" + words[i] + "'", "validate", usage);
-    } else {
-      arguments.data = words[i];
-    }
+  if (!line.operands.empty()) arguments.data = line.operands.front();
+  if (const OptionText* format = text("format")) arguments.format = choose(format_choices, "format", *format);
+  if (arguments.format == Format::html) {
+    throw InputError("a validation is no page", "--format", "text, json, csv or markdown");
   }
+  if (const OptionText* output = text("output")) arguments.output = output->value;
+  if (const OptionText* threads = text("threads")) arguments.threads = parse_threads(*threads);
+  arguments.quiet = text("quiet") != nullptr;
+  arguments.residuals = text("residuals") != nullptr;
   return arguments;
 }
 
@@ -90,24 +85,23 @@ ExitStatus run_validate(const Command& command) {
   return nothing ? ExitStatus::does_not_fit : ExitStatus::fits;
 }
 
+std::vector<OptionSpec> validate_options() { return {own_options.begin(), own_options.end()}; }
+
 std::string validate_help() {
-  return "Usage: " + usage + R"(
+  return R"(Usage: shardsim validate [DATA.csv] [options]
 
-Simulates each measured run of DATA.csv and prints the error of what was predicted: run by run, by source, by trust,
-the worst with what their prediction is made of, and over all. Without DATA.csv: the published runs that come with
-shardsim. A row is a run; its columns are id, source, trust, notes, the options of simulate (empty: the default), and
-measured_allocated_bytes, _reserved_bytes, _used_bytes (worst rank), _host_bytes (a node), _oom (1: out of memory),
-_step_time_s (an optimizer step), _tokens_per_s_per_gpu. Paths in it are relative to it. What the scripts of a published
-source set and its rows leave open comes from tests/published/sources.csv.
+Simulates each measured run of DATA.csv and prints the error of what was predicted: run by run,
+by source, by trust, the worst with what their prediction is made of, and over all. Without
+DATA.csv: the published runs that come with shardsim.
 
-  --format FORMAT       text, json, csv or markdown [text]
-  -o [ --output ] FILE  write the result there instead of to stdout
-  --residuals           quantiles of measured over predicted by kind of run, which ranges in reports come from
-                        (tests/published/residuals.csv) instead of the comparison
-  --threads N           threads to use [all]; the result does not depend on it
-  -q [ --quiet ]        no warnings
-
-Exit status: 0 the runs were compared, 1 none of them could be simulated, 2 the file or an option is wrong, 3 a bug.
+A row is a run; its columns are id, source, trust, notes, the options of simulate (empty: the
+default), and measured_allocated_bytes, _reserved_bytes, _used_bytes (worst rank), _host_bytes (a
+node), _oom (1: out of memory), _step_time_s (an optimizer step), _tokens_per_s_per_gpu. Paths in
+it are relative to it. What the scripts of a published source set and its rows leave open comes
+from tests/published/sources.csv.
+)" + options_help(own_options) +
+         R"(
+Exit status: 0 compared, 1 no run could be simulated, 2 the file or an option is wrong, 3 a bug.
 )";
 }
 

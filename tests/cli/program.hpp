@@ -58,3 +58,8 @@ inline Run run(const std::string& arguments, const std::string& before = "", con
   result.err = contents(err);
   return result;
 }
+
+inline bool has_mpirun() { return std::system("command -v mpirun >/dev/null 2>&1") == 0; }
+
+inline const std::string mpirun =
+    "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -np ";

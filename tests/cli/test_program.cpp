@@ -73,6 +73,55 @@ TEST_CASE("help and version go to stdout") {
   CHECK_THAT(run("simulate --help").out, Contains("--grad-accum"));
 }
 
+TEST_CASE("the help of each verb fits on a screen, and that of all names every option") {
+  for (const char* verb : {"simulate", "explain", "advise", "plan", "sweep", "list", "validate", "calibrate"}) {
+    INFO(verb);
+    const std::string help = run(std::string(verb) + " --help").out;
+    CHECK(run(std::string("help ") + verb).out == help);
+    CHECK(std::count(help.begin(), help.end(), '\n') <= 50);
+    std::istringstream lines(help);
+    for (std::string line; std::getline(lines, line);) {
+      INFO(line);
+      CHECK(line.size() <= 100);
+    }
+  }
+  const std::string all = run("help all").out;
+  for (const char* option : {"--kbit-upcast", "--deadline", "--faster", "--compare", "--dry-run", "--residuals"}) {
+    CHECK_THAT(all, Contains(option));
+  }
+}
+
+TEST_CASE("an option's own help says all of it, and which names it takes") {
+  CHECK_THAT(run("help micro-batch").out, Contains("sequences a device works on at once"));
+  CHECK_THAT(run("help --optimizer").out, Contains("paged-adamw-8bit"));
+  CHECK_THAT(run("help --deadline").out, Contains("the run must end within"));
+}
+
+TEST_CASE("what may stand next is told to shells") {
+  const auto answers = [](const std::string& words) { return "\n" + run("complete " + words).out; };
+  CHECK_THAT(answers("''"), Contains("\nsimulate\t") && Contains("\nvalidate\t") && !Contains("complete"));
+  CHECK_THAT(answers("--micro"), Contains("\n--micro-batch\t"));
+  CHECK_THAT(answers("plan --dead"), Contains("\n--deadline\t"));
+  CHECK_THAT(answers("sweep --dead"), !Contains("deadline"));
+  CHECK_THAT(answers("plan --"), Contains("\n--help\t") && Contains("\n--model\t"));
+  CHECK_THAT(answers("--model llama-2-"), Contains("\nllama-2-7b\n") && !Contains("mistral"));
+  CHECK_THAT(answers("simulate --strategy zero3-off"), Contains("\nzero3-offload\n"));
+  CHECK_THAT(answers("--topology dgx-a"), Contains("\ndgx-a100\n"));
+  CHECK_THAT(answers("--topology 2x8xH1"), Contains("\n2x8xH100-SXM5-80GB\n"));
+  CHECK_THAT(answers("--gpu RTX"), Contains("\nRTX-4090\n"));
+  CHECK_THAT(answers("list mod"), Contains("\nmodels\n"));
+  CHECK_THAT(answers("help pl"), Contains("\nplan\t"));
+  CHECK_THAT(answers("sweep --format s"), Contains("\nsqlite\n"));
+  // "--format=js" is one word for zsh and fish, three for bash.
+  CHECK(answers("--format=js") == "\n--format=json\n");
+  CHECK(answers("--format = js") == "\njson\n");
+  CHECK_THAT(answers("--compile ="), Contains("\non\n") && Contains("\noff\n"));
+  // Where files and numbers belong, nothing: the shell then offers files.
+  CHECK(answers("--config ''") == "\n");
+  CHECK(answers("--seq-len 4") == "\n");
+  CHECK(answers("sweep ''") == "\n");
+}
+
 TEST_CASE("the version is the project's") {
   const std::string build = contents(SHARDSIM_SOURCE "/CMakeLists.txt");
   const std::string version = run("--version").out;

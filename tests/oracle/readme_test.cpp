@@ -1,5 +1,5 @@
-// README.md ends with every recorded figure beside ours. After a wanted change: SHARDSIM_UPDATE_README=1, look at the
-// difference, and say in the commit what moved and by how much.
+// README.md here ends with every recorded figure beside ours. After a wanted change: SHARDSIM_UPDATE_README=1, look at
+// the difference, and say in the commit what moved and by how much.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <functional>
 #include <iterator>
 
+#include "readme.hpp"
 #include "recording.hpp"
 
 using namespace shardsim;
@@ -58,11 +59,30 @@ std::string table(const std::vector<oracle::Row>& rows) {
   return text;
 }
 
+auto count_equal(const std::vector<oracle::Row>& rows) {
+  return std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.ours == row.theirs; });
+}
+
+/// For the project's README: a kind a line.
+std::string summary() {
+  std::string text =
+      "| recorded from the real libraries | figures | equal to the byte | largest difference |\n"
+      "| :--- | ---: | ---: | ---: |\n";
+  for (const Kind& kind : kinds) {
+    const std::vector<oracle::Row> rows = kind.rows();
+    double worst = 0;
+    for (const oracle::Row& row : rows) worst = std::max(worst, std::abs(row.difference()));
+    text += fmt::format("| {} | {} | {} | {} |\n", kind.title, rows.size(), count_equal(rows),
+                        worst == 0 ? "none" : fmt::format("{:.2f} %", 100 * worst));
+  }
+  return text;
+}
+
 std::string tables() {
   std::string text;
   for (const Kind& kind : kinds) {
     const std::vector<oracle::Row> rows = kind.rows();
-    const auto equal = std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.ours == row.theirs; });
+    const auto equal = count_equal(rows);
     text += fmt::format("\n### {}\n\n{} of {} figures are equal.\n\n{}", kind.title, equal, rows.size(), table(rows));
   }
   return text;
@@ -83,4 +103,8 @@ TEST_CASE("README.md lists every case, ours and theirs") {
     return;
   }
   CHECK((text == wanted));  // in brackets, so that a difference does not print all of it
+}
+
+TEST_CASE("The project's README.md says how many figures are equal") {
+  check_readme(SHARDSIM_SOURCE "/README.md", "oracle", summary());
 }

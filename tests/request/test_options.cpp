@@ -1,4 +1,7 @@
 // Do options come to the values that they name, and wrong ones to the line that helps?
+#include <algorithm>
+#include <sstream>
+
 #include "catch.hpp"
 #include "request/contains.hpp"
 #include "request/refusal.hpp"
@@ -164,7 +167,7 @@ TEST_CASE("prefixes, stray words and lacking values are not let through") {
   CHECK_THAT(refusal_of({"--seq", "4096"}), Contains("unknown option '--seq'") && Contains("seq-len"));
   CHECK_THAT(refusal_of({"plan"}), Contains("unexpected argument 'plan'"));
   CHECK_THAT(refusal_of({"--", "plan"}), Contains("unexpected argument 'plan'"));
-  CHECK_THAT(refusal_of({"--stray", "x"}), Contains("unexpected argument 'x'"));
+  CHECK_THAT(refusal_of({"--operand", "x"}), Contains("unexpected argument 'x'"));
   CHECK_THAT(refusal_of({"--model"}), Contains("--model"));
   CHECK_THAT(refusal_of({"--model", ""}), Contains("--model has no value"));
   CHECK_THAT(refusal_of({"--model="}), Contains("--model"));
@@ -175,12 +178,33 @@ TEST_CASE("prefixes, stray words and lacking values are not let through") {
 }
 
 TEST_CASE("the help has every option, under one heading a group") {
-  const std::string help = options_help();
+  const std::string help = options_help(option_table());
   for (const std::string& name : option_names()) CHECK_THAT(help, Contains("--" + name));
   const std::string heading = std::string(option_table().front().group) + ":";
   const std::size_t first = help.find(heading);
   REQUIRE(first != std::string::npos);
   CHECK(help.find(heading, first + 1) == std::string::npos);
+}
+
+TEST_CASE("the help of one screen names every option, and fits on it") {
+  const std::string help = options_overview(option_table());
+  for (const std::string& name : option_names()) CHECK_THAT(help, Contains("--" + name));
+  CHECK(std::count(help.begin(), help.end(), '\n') <= 42);
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) {
+    INFO(line);
+    CHECK(line.size() <= 100);
+  }
+}
+
+TEST_CASE("operands are counted, and options stand before and behind them") {
+  const CommandLine line = read_command_line({"a.yaml", "-q", "--threads", "2"}, option_table(), 1);
+  CHECK(line.operands == std::vector<std::string>{"a.yaml"});
+  CHECK(line.options.at("threads").value == "2");
+  CHECK_THAT(refusal([] {
+               read_command_line({"a.yaml", "b.yaml"}, option_table(), 1);
+             }),
+             Contains("unexpected argument 'b.yaml'"));
 }
 
 TEST_CASE("the length of the run") {

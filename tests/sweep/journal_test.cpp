@@ -97,6 +97,30 @@ TEST_CASE("Flipped bits cost the records from there on") {
   CHECK(read_journals(folder.path(), "work").size() == 1);
 }
 
+TEST_CASE("Whichever byte is wrong, what is read is what was written") {
+  const Folder folder;
+  write_two(folder);
+  const fs::path file = folder / "rank-0.journal";
+  std::string bytes;
+  {
+    std::ifstream stream(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(stream), {});
+  }
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    INFO(at);
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << (at % 8)));
+    std::ofstream(file, std::ios::binary) << damaged;
+    const std::vector<Record> records = read_journals(folder.path(), "work");
+    CHECK(records.size() < 2);
+    RecordReader reader;
+    for (const Record& record : records) {
+      CHECK(record.range == Range{4, 4});
+      CHECK(reader.read(record) == "four to seven\n");
+    }
+  }
+}
+
 TEST_CASE("Journals of other work are refused and stay") {
   const Folder folder;
   write_two(folder);

@@ -1,4 +1,5 @@
 // What validate compares, counts and refuses.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 
 #include "catch.hpp"
 #include "model/core/error.hpp"
+#include "readme.hpp"
 #include "request/contains.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/validation/source_settings.hpp"
@@ -19,6 +21,33 @@ namespace {
 
 const DataFolders source = {SHARDSIM_SOURCE "/model/zoo", SHARDSIM_SOURCE "/topologies",
                             SHARDSIM_SOURCE "/tests/published"};
+
+/// The project's README shows how far off predictions are.
+std::string accuracy_table(const Validation& validation) {
+  std::string text =
+      "| runs | figure | values | median error | nine of ten below | bias |\n| :--- | :--- | ---: | ---: | ---: | ---: "
+      "|\n";
+  std::vector<GroupSummary> groups = summarize_by_trust(validation);
+  groups.push_back(summarize_all(validation));
+  groups.back().name = "all";
+  for (const char* name : {"high", "medium", "low", "all"}) {
+    for (const GroupSummary& group : groups) {
+      if (group.name != name) continue;
+      for (const auto& [quantity, errors] : group.quantities) {
+        if (quantity != "memory" && quantity != "time") continue;
+        text += fmt::format("| {} | {} | {} | {:.1f} % | {:.1f} % | {:+.1f} % |\n",
+                            group.name == "all" ? "all" : group.name + " trust", quantity, errors.count,
+                            100 * errors.median_absolute, 100 * errors.p90_absolute, 100 * errors.bias);
+      }
+    }
+  }
+  const GroupSummary& all = groups.back();
+  return text + fmt::format(
+                    "\nOf {} runs that ran out of memory {} were foreseen; of {} that did not, {} were called "
+                    "impossible. {} of {} runs could not be expressed.\n",
+                    all.oom.ran_out, all.oom.foreseen, all.oom.ran, all.oom.called_impossible, all.not_expressed,
+                    all.runs);
+}
 
 /// A file that is gone with the object.
 class DataFile {
@@ -175,6 +204,7 @@ TEST_CASE("the ranges' table is what the published runs come to") {
   apply_source_settings(measured, read_source_settings(source.published / "sources.csv"));
   const Validation validation = validate(std::move(measured), source, 0);
   CHECK(validation.faults == 0);
+  check_readme(SHARDSIM_SOURCE "/README.md", "accuracy", accuracy_table(validation));
   const Residuals found = residuals_of(validation);
   const Residuals kept = read_residuals(source.published / "residuals.csv");
   INFO("shardsim validate --residuals -o tests/published/residuals.csv renews it");
