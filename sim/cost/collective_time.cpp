@@ -22,12 +22,20 @@ constexpr std::array<Protocol, 3> protocols{{
 }};
 constexpr double tree_bandwidth_share = 0.92;
 
-/// What NCCL's model leaves out: launching on all ranks and meeting there. The smallest all-reduces of nccl-tests on 8
-/// A100 take 35 us (microsoft/superbenchmark@700d6501 tests/data), where the model says 15.
-constexpr double launch_us = 20;
-/// Filling the pipeline of chunks, likewise: between 4 and 64 MB the 8-GPU listings of A100 (same source; stas00/
-/// ml-engineering@744d01e1 network) lie 30 to 130 us above latency plus bytes over the plateau's bandwidth.
-constexpr double fill_us = 60;
+/// Of the ring's bandwidth.
+double measured_part(CollectiveKind kind, const CollectiveShape& shape) {
+  if (shape.nodes > 1) return 1;
+  switch (kind) {
+    case CollectiveKind::reduce_scatter:
+      return shape.figures.reduce_scatter;
+    case CollectiveKind::all_reduce:
+      return shape.figures.all_reduce;
+    case CollectiveKind::all_gather:
+    case CollectiveKind::broadcast:
+      break;
+  }
+  return shape.figures.all_gather;
+}
 
 double ring_latency(const Protocol& p, const CollectiveShape& shape, double steps) {
   const double rounds = steps / static_cast<double>(shape.ranks - 1);
@@ -50,7 +58,8 @@ CollectiveCost collective_cost(CollectiveKind kind, double total, const Collecti
   const double n = static_cast<double>(shape.ranks);
   const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
   const double ring_steps = rounds * (n - 1);
-  const double ring_bytes = kind == CollectiveKind::broadcast ? total : total * ring_steps / n;
+  const double sent = total / measured_part(kind, shape);
+  const double ring_bytes = kind == CollectiveKind::broadcast ? sent : sent * ring_steps / n;
 
   // NCCL chooses by its own model; what the model leaves out comes on top.
   double best_seconds = 0;
@@ -62,10 +71,11 @@ CollectiveCost collective_cost(CollectiveKind kind, double total, const Collecti
     best = {bytes, Time::from_seconds((latency_us + beyond_us) * 1e-6)};
   };
   for (const Protocol& p : protocols) {
-    const double beyond = launch_us + (&p == &protocols.front() ? 0 : fill_us);
-    consider(ring_latency(p, shape, ring_steps), ring_bytes / p.bandwidth_share, beyond);
+    const Time beyond = shape.figures.launch + (&p == &protocols.front() ? Time{} : shape.figures.fill);
+    const double beyond_us = static_cast<double>(beyond.picoseconds()) * 1e-6;
+    consider(ring_latency(p, shape, ring_steps), ring_bytes / p.bandwidth_share, beyond_us);
     if (kind == CollectiveKind::all_reduce) {
-      consider(tree_latency(p, shape), 2 * total / (p.bandwidth_share * tree_bandwidth_share), beyond);
+      consider(tree_latency(p, shape), 2 * sent / (p.bandwidth_share * tree_bandwidth_share), beyond_us);
     }
   }
   return best;

@@ -109,6 +109,7 @@ CollectiveShape Cluster::shape_of(const Communicator& communicator, const UseRan
   CollectiveShape shape;
   shape.ranks = communicator.ranks;
   shape.nodes = communicator.nodes;
+  shape.figures = topology_.collectives;
   shape.bandwidth = std::numeric_limits<double>::infinity();
   // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
   shape.intra = HopKind::nvlink;

@@ -1,34 +1,63 @@
-// A user's own measurements -> a device file.
+// A user's own measurements -> a device file, or a machine file.
 #include "sim/calibration/calibrate.hpp"
 
-#include <optional>
-
 #include "model/core/error.hpp"
+#include "sim/calibration/machine.hpp"
 #include "sim/verbs/output.hpp"
 #include "sim/verbs/verb.hpp"
 
 namespace shardsim {
 
 namespace {
-const std::string usage = "shardsim calibrate FILE [-o DEVICE.yaml]";
+
+const std::string usage = "shardsim calibrate FILE... [--topology MACHINE [--gpu DEVICE]] [-o OUT]";
+
+struct Arguments {
+  std::vector<std::string> files;
+  std::string topology, gpu, output;
+};
+
+Arguments read_arguments(const std::vector<std::string>& words) {
+  Arguments arguments;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto value = [&]() -> const std::string& {
+      if (i + 1 == words.size()) throw InputError(words[i] + " has no value", "calibrate", usage);
+      return words[++i];
+    };
+    const std::string& word = words[i];
+    if (word == "-o" || word == "--output") {
+      arguments.output = value();
+    } else if (word == "--topology") {
+      arguments.topology = value();
+    } else if (word == "--gpu") {
+      arguments.gpu = value();
+    } else if (word.starts_with('-')) {
+      throw InputError("unexpected argument '" + word + "'", "calibrate", usage);
+    } else {
+      arguments.files.push_back(word);
+    }
+  }
+  if (arguments.files.empty()) throw InputError("the file of measurements is missing", "calibrate", usage);
+  if (arguments.topology.empty() && arguments.files.size() > 1) {
+    throw InputError("several files, and no machine", "calibrate",
+                     "one file for a device, or --topology MACHINE for a machine");
+  }
+  if (arguments.topology.empty() && !arguments.gpu.empty()) {
+    throw InputError("--gpu without --topology", "calibrate", "the device's name in the file of measurements");
+  }
+  return arguments;
+}
+
 }  // namespace
 
 ExitStatus run_calibrate(const Command& command) {
-  std::optional<std::string> file;
-  std::string output;
-  for (std::size_t i = 0; i < command.arguments.size(); ++i) {
-    const std::string& word = command.arguments[i];
-    if (word == "-o" || word == "--output") {
-      if (++i == command.arguments.size()) throw InputError(word + " has no value", "calibrate", usage);
-      output = command.arguments[i];
-    } else if (word.starts_with('-') || file) {
-      throw InputError("unexpected argument '" + word + "'", "calibrate", usage);
-    } else {
-      file = word;
-    }
-  }
-  if (!file) throw InputError("the file of measurements is missing", "calibrate", usage);
-  write_result(calibrated_device(read_measurements(*file), find_data(command.program)), output);
+  const Arguments arguments = read_arguments(command.arguments);
+  const DataFolders data = find_data(command.program);
+  std::vector<Measurements> measured;
+  for (const std::string& file : arguments.files) measured.push_back(read_measurements(file));
+  write_result(arguments.topology.empty() ? calibrated_device(measured.front(), data)
+                                          : calibrated_machine(measured, arguments.topology, arguments.gpu, data),
+               arguments.output);
   return ExitStatus::fits;
 }
 
@@ -38,17 +67,29 @@ std::string calibrate_help() {
 Turns measurements of your own machine into a device file that overrides ours:
   shardsim calibrate measured.json -o my-a100.yaml
   shardsim --topology 4xA100 --gpu my-a100.yaml --strategy zero3
+or, with --topology, into a machine file:
+  shardsim calibrate all_reduce.json all_gather.json nvbandwidth.json --topology dgx-a100 -o mine.dot
+  shardsim --topology mine.dot --strategy zero3
 
-FILE is JSON; all but "device" may be left out:
+A FILE is one of these, told apart by what it holds:
+  what all_reduce_perf, all_gather_perf or reduce_scatter_perf (NVIDIA/nccl-tests) writes with --json, or prints:
+    run them with -b 8 -e 4G -f 2 -g 8; across nodes they tell what the NICs reach
+  what nvbandwidth --json prints: host_to_device_memcpy_ce, device_to_host_memcpy_ce, device_to_device_memcpy_read_ce
+  our own JSON, of which all but "device" may be left out:
   {"device": "A100-SXM4-80GB",                                    the nearest of shardsim list devices
    "source": "who measured it, and how",
    "memory_bytes": 84974239744,                                   torch.cuda.mem_get_info()[1]
    "launch_seconds": 8e-6,                                        host time of one small operation
    "matmul": [{"m": 8192, "n": 8192, "k": 8192, "seconds": 4.6e-3}],   16-bit products
    "elementwise": [{"bytes": 1e9, "seconds": 6e-4}],              all that a kernel reads and writes
-   "steps": [{"seconds": 4.5, "options": {"topology": "1xA100", "strategy": "single", "seq-len": 2048}}]}
-tests/oracle/measure_device.py writes such a file on a CUDA machine with PyTorch. Links are not calibrated: their
-efficiencies stand in topologies/links.yaml, and a DOT file of your own may name others.
+   "steps": [{"seconds": 4.5, "options": {"topology": "1xA100", "strategy": "single", "seq-len": 2048}}],
+   "copies": [{"from": "host", "to": 0, "bytes": 1e9, "seconds": 0.038}],         pinned, one at a time
+   "collectives": [{"collective": "all_reduce", "ranks": 8, "nodes": 1, "bytes": 1e9, "seconds": 7.6e-3}]}
+tests/oracle/measure_device.py writes such a file on a CUDA machine with PyTorch: the first seven tell a device, the last
+two a machine.
+
+MACHINE is a name of shardsim list topologies, 8xA100, a DOT file or @FILE, as simulate takes it: one node. GPUs count in
+the order of its names. What was not measured stays as it is.
 
 Exit status: 0 the file was written, 2 the file or an option is wrong, 3 a bug.
 )";
