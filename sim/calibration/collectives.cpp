@@ -28,25 +28,11 @@ double median(std::vector<double> values) {
 
 double four_digits(double part) { return std::round(part * 1e4) / 1e4; }
 
-const char* name_of(CollectiveKind kind) {
-  switch (kind) {
-    case CollectiveKind::all_gather:
-      return "all_gather";
-    case CollectiveKind::reduce_scatter:
-      return "reduce_scatter";
-    case CollectiveKind::all_reduce:
-      return "all_reduce";
-    case CollectiveKind::broadcast:
-      break;
-  }
-  return "broadcast";
-}
-
 /// The first GPUs of the machine, as nccl-tests takes them.
-class Ring {
+class NcclRing {
  public:
-  Ring(Machine machine, const std::optional<GpuSpec>& gpu, std::int64_t ranks, std::int64_t nodes,
-       const Catalogs& catalogs)
+  NcclRing(Machine machine, const std::optional<GpuSpec>& gpu, std::int64_t ranks, std::int64_t nodes,
+           const Catalogs& catalogs)
       : topology_(build(std::move(machine), gpu, ranks, nodes, catalogs)),
         groups_(process_groups(topology_, false)),
         fold_(unfolded(topology_)),
@@ -96,8 +82,8 @@ class Calibrator {
     }
   }
 
-  Ring::Prediction predict(const TimedCollective& c) const {
-    return Ring(machine_, gpu_, c.ranks, c.nodes, catalogs_).predict(c);
+  NcclRing::Prediction predict(const TimedCollective& c) const {
+    return NcclRing(machine_, gpu_, c.ranks, c.nodes, catalogs_).predict(c);
   }
 
   /// Of each kind the run that tells its bandwidth.
@@ -169,7 +155,7 @@ class Calibrator {
   }
 
   void set_efficiency(const TimedCollective& c) {
-    const Ring::Prediction now = predict(c);
+    const NcclRing::Prediction now = predict(c);
     constexpr double least = 0.001, most = 8;
     const double transfer = c.seconds - now.latency;
     const double found = transfer > 0 ? efficiency(c.kind) * now.transfer / transfer : most + 1;
@@ -204,6 +190,24 @@ class Calibrator {
 };
 
 }  // namespace
+
+const char* name_of(CollectiveKind kind) {
+  switch (kind) {
+    case CollectiveKind::all_gather:
+      return "all_gather";
+    case CollectiveKind::reduce_scatter:
+      return "reduce_scatter";
+    case CollectiveKind::all_reduce:
+      return "all_reduce";
+    case CollectiveKind::broadcast:
+      break;
+  }
+  return "broadcast";
+}
+
+double predicted_seconds(const Machine& machine, const TimedCollective& collective, const Catalogs& catalogs) {
+  return NcclRing(machine, std::nullopt, collective.ranks, collective.nodes, catalogs).predict(collective).seconds();
+}
 
 void calibrate_collectives(Machine& machine, const std::optional<GpuSpec>& gpu,
                            const std::vector<TimedCollective>& collectives, const Catalogs& catalogs,

@@ -16,4 +16,9 @@ void calibrate_collectives(Machine& machine, const std::optional<GpuSpec>& gpu,
                            const std::vector<TimedCollective>& collectives, const Catalogs& catalogs,
                            const std::string& where, std::vector<std::string>& remarks);
 
+/// What the machine's first GPUs take for it, alone.
+double predicted_seconds(const Machine& machine, const TimedCollective& collective, const Catalogs& catalogs);
+/// "all_reduce"
+const char* name_of(CollectiveKind kind);
+
 }  // namespace shardsim

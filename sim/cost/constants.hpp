@@ -24,8 +24,8 @@ struct CostConstants {
   /// Steps along k that filling and draining a tile's pipeline cost. With the device's matmul_efficiency, the best of
   /// those tried over tests/published/matmul.csv (first table of fit.md).
   double prologue = 128;
-  /// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach: norms,
-  /// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over
+  /// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach:
+  /// norms, softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over
   /// tests/published/measured.csv, 2026-11; single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the
   /// datasheet's bandwidth on A100 (MooreThreads/SimuMax@4dcaae51).
   double kernel_mix = 0.72;
@@ -35,6 +35,15 @@ struct CostConstants {
   /// Heads of 64 against 128, causal, on A100. Assumed: read off the bars of Dao-AILab/flash-attention's README, which
   /// give no figures below them.
   double narrow_head_speed = 0.85;
+
+  /// What a step of a ring that crosses nodes takes beyond NCCL's model, but in the LL protocol: posting to the NIC and
+  /// waiting for the slowest rank. 4.5 us: all-gather and reduce-scatter of 256 MB on 16 to 64 nodes of 8 H100, the
+  /// better runs (95th percentile: nanotron ultrascale playbook, fragments/pp_comm_bandwidth.html); 14.5 us: all-gather
+  /// of 2 GB on 32 nodes of 8 H100 (NVIDIA/nccl issue 1218). The middle of the two.
+  Time network_step = Time(9'000'000);
+  /// Share of the ring's bandwidth that a tree over more than two nodes reaches, where NCCL's model says 0.92:
+  /// all-reduce of 256 MB on 16 to 64 nodes, the better runs (same plot): 177 to 194 GB/s of 372.
+  double network_tree_share = 0.57;
 
   /// Share of STREAM bandwidth that a CPU Adam reaches: 110 to 127 GB/s of the 28 B a parameter (reads weight, gradient
   /// and both moments, writes all but the gradient) on two Xeon 8168 (measured: Ren et al. 2021, ZeRO-Offload, CPU-Adam

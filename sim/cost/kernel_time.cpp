@@ -70,7 +70,8 @@ Time KernelTimes::of(const Kernel& kernel) const {
 }
 
 Time KernelTimes::of_bytes(double bytes) const {
-  const double rate = device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * cost_constants().kernel_mix;
+  const double rate =
+      device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * cost_constants().kernel_mix;
   return device_.kernel_floor + Time::from_seconds(bytes / rate);
 }
 
