@@ -212,7 +212,7 @@ void try_constant(const std::string& name, double CostConstants::*figure) {
 
 void try_time(const std::string& name, Time& (*figure)(CostConstants&)) {
   CostConstants usual;
-  std::cout << fmt::format("| {} | {} us |", name, figure(usual).seconds() * 1e6);
+  std::cout << fmt::format("| {} | {:.4g} us |", name, figure(usual).seconds() * 1e6);
   for (const double by : multiples) {
     CostConstants constants;
     figure(constants) = Time::from_seconds(figure(constants).seconds() * by);
