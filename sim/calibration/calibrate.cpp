@@ -107,6 +107,10 @@ double remaining(const Measurements& m, const std::string& device, const DataFol
 }  // namespace
 
 std::string calibrated_device(const Measurements& m, const DataFolders& data) {
+  if (m.device.empty()) {
+    throw InputError("it measures links, not a device", m.file,
+                     "--topology with the machine that was measured, for a machine file");
+  }
   std::vector<std::string> assumptions;
   const GpuSpec device = DeviceCatalog(data.topologies / "devices").gpu(m.device, m.file + ": device", assumptions);
   if (m.products.empty() && m.passes.empty() && m.steps.empty() && !m.launch_seconds && !m.memory_bytes) {

@@ -1,11 +1,13 @@
 #include "sim/calibration/measurements.hpp"
 
-#include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/calibration/json_reader.hpp"
+#include "sim/calibration/nccl_tests.hpp"
+#include "sim/calibration/nvbandwidth.hpp"
 
 namespace shardsim {
 
@@ -13,115 +15,117 @@ namespace {
 
 using Json = nlohmann::json;
 
-class Reader {
- public:
-  explicit Reader(const std::filesystem::path& file) : file_(file.string()) {
-    std::ifstream in(file);
-    try {
-      document_ = Json::parse(in);
-    } catch (const Json::exception&) {
-      throw InputError("cannot read '" + file_ + "' as JSON", "calibrate", "a file of measurements");
-    }
-    if (!document_.is_object()) throw InputError("no object", file_, "an object of measurements");
+std::string read_text(const std::filesystem::path& file) {
+  std::error_code ignored;
+  std::ifstream in(file, std::ios::binary);
+  if (!in || std::filesystem::is_directory(file, ignored)) {
+    throw InputError("cannot read '" + file.string() + "'", "calibrate", "a file of measurements");
   }
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
 
-  Measurements read() {
-    only(document_, "",
-         {"schema", "device", "source", "memory_bytes", "launch_seconds", "matmul", "elementwise", "steps"});
-    Measurements m;
-    m.file = file_;
-    if (!document_.contains("device")) throw InputError("no 'device'", file_, "the name of the nearest known device");
-    m.device = text(document_, "device", "");
-    m.source = document_.contains("source") ? text(document_, "source", "") : file_;
-    if (document_.contains("memory_bytes")) m.memory_bytes = whole(document_, "memory_bytes", "");
-    if (document_.contains("launch_seconds")) m.launch_seconds = positive(document_, "launch_seconds", "");
-    each("matmul", {"m", "n", "k", "seconds"}, [&](const Json& entry, const std::string& where) {
-      Kernel kernel;
-      kernel.kind = KernelKind::matmul;
-      kernel.m = whole(entry, "m", where);
-      kernel.n = whole(entry, "n", where);
-      kernel.k = whole(entry, "k", where);
-      kernel.flops = 2 * static_cast<double>(kernel.m) * static_cast<double>(kernel.n) * static_cast<double>(kernel.k);
-      m.products.push_back({kernel, positive(entry, "seconds", where)});
-    });
-    each("elementwise", {"bytes", "seconds"}, [&](const Json& entry, const std::string& where) {
-      m.passes.push_back({positive(entry, "bytes", where), positive(entry, "seconds", where)});
-    });
-    each("steps", {"seconds", "options"}, [&](const Json& entry, const std::string& where) {
-      m.steps.push_back({options(entry, where), positive(entry, "seconds", where)});
-    });
-    return m;
+OptionTexts options(const JsonReader& json, const Json& entry, const std::string& where) {
+  const Json& object = json.need(entry, "options", where);
+  if (!object.is_object()) throw InputError("no object", json.place(where, "options"), "options of simulate");
+  OptionTexts texts;
+  for (const auto& [key, value] : object.items()) {
+    texts[key] = {value.is_string() ? value.get<std::string>() : value.dump(), json.place(where, "options." + key)};
   }
+  return texts;
+}
 
- private:
-  std::string place(const std::string& where, const std::string& key) const {
-    return file_ + ": " + (where.empty() ? "" : where + ".") + key;
+/// "host" or a GPU's number.
+std::optional<std::size_t> end_of_copy(const JsonReader& json, const Json& entry, const std::string& key,
+                                       const std::string& where) {
+  const Json& value = json.need(entry, key, where);
+  if (value == "host") return std::nullopt;
+  if (value.is_number_unsigned()) return value.get<std::size_t>();
+  throw InputError(value.dump() + " is no end of a copy", json.place(where, key), "\"host\" or the number of a GPU");
+}
+
+TimedCopy copy(const JsonReader& json, const Json& entry, const std::string& where) {
+  json.only(entry, where, {"from", "to", "bytes", "seconds"});
+  const TimedCopy copy{end_of_copy(json, entry, "from", where), end_of_copy(json, entry, "to", where),
+                       json.positive(entry, "bytes", where), json.positive(entry, "seconds", where)};
+  if (copy.from == copy.to) throw InputError("it ends where it begins", json.place("", where), "two ends");
+  return copy;
+}
+
+TimedCollective collective(const JsonReader& json, const Json& entry, const std::string& where) {
+  json.only(entry, where, {"collective", "ranks", "nodes", "bytes", "seconds"});
+  TimedCollective made;
+  const std::string name = json.text(entry, "collective", where);
+  if (name == "all_gather") {
+    made.kind = CollectiveKind::all_gather;
+  } else if (name == "reduce_scatter") {
+    made.kind = CollectiveKind::reduce_scatter;
+  } else if (name != "all_reduce") {
+    const std::vector<std::string> known = {"all_reduce", "all_gather", "reduce_scatter"};
+    throw_unknown_name("collective", name, json.place(where, "collective"), known);
   }
+  made.ranks = json.whole(entry, "ranks", where);
+  if (entry.contains("nodes")) made.nodes = json.whole(entry, "nodes", where);
+  made.bytes = json.positive(entry, "bytes", where);
+  made.seconds = json.positive(entry, "seconds", where);
+  return made;
+}
 
-  void only(const Json& object, const std::string& where, const std::vector<std::string>& known) const {
-    for (const auto& [key, value] : object.items()) {
-      if (std::find(known.begin(), known.end(), key) == known.end()) {
-        throw_unknown_name("key", key, place(where, key), known);
-      }
-    }
+Measurements ours(const JsonReader& json) {
+  const Json& document = json.document();
+  json.only(document, "",
+            {"schema", "device", "source", "memory_bytes", "launch_seconds", "matmul", "elementwise", "steps", "copies",
+             "collectives"});
+  Measurements m;
+  if (!document.contains("device")) {
+    throw InputError("no 'device'", json.file(), "the name of the nearest known device");
   }
+  m.device = json.text(document, "device", "");
+  if (document.contains("source")) m.source = json.text(document, "source", "");
+  if (document.contains("memory_bytes")) m.memory_bytes = json.whole(document, "memory_bytes", "");
+  if (document.contains("launch_seconds")) m.launch_seconds = json.positive(document, "launch_seconds", "");
+  json.each("matmul", [&](const Json& entry, const std::string& where) {
+    json.only(entry, where, {"m", "n", "k", "seconds"});
+    Kernel kernel;
+    kernel.kind = KernelKind::matmul;
+    kernel.m = json.whole(entry, "m", where);
+    kernel.n = json.whole(entry, "n", where);
+    kernel.k = json.whole(entry, "k", where);
+    kernel.flops = 2 * static_cast<double>(kernel.m) * static_cast<double>(kernel.n) * static_cast<double>(kernel.k);
+    m.products.push_back({kernel, json.positive(entry, "seconds", where)});
+  });
+  json.each("elementwise", [&](const Json& entry, const std::string& where) {
+    json.only(entry, where, {"bytes", "seconds"});
+    m.passes.push_back({json.positive(entry, "bytes", where), json.positive(entry, "seconds", where)});
+  });
+  json.each("steps", [&](const Json& entry, const std::string& where) {
+    json.only(entry, where, {"seconds", "options"});
+    m.steps.push_back({options(json, entry, where), json.positive(entry, "seconds", where)});
+  });
+  json.each("copies",
+            [&](const Json& entry, const std::string& where) { m.copies.push_back(copy(json, entry, where)); });
+  json.each("collectives", [&](const Json& entry, const std::string& where) {
+    m.collectives.push_back(collective(json, entry, where));
+  });
+  return m;
+}
 
-  const Json& need(const Json& object, const std::string& key, const std::string& where) const {
-    if (!object.contains(key)) throw InputError("no '" + key + "'", place(where, key), "a value");
-    return object[key];
-  }
-
-  std::string text(const Json& object, const std::string& key, const std::string& where) const {
-    const Json& value = need(object, key, where);
-    if (!value.is_string()) throw InputError(value.dump() + " is no text", place(where, key), "a text");
-    return value.get<std::string>();
-  }
-
-  double positive(const Json& object, const std::string& key, const std::string& where) const {
-    const Json& value = need(object, key, where);
-    const bool right = value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0;
-    if (!right) throw InputError(value.dump() + " is no measurement", place(where, key), "a number above 0");
-    return value.get<double>();
-  }
-
-  std::int64_t whole(const Json& object, const std::string& key, const std::string& where) const {
-    const double value = positive(object, key, where);
-    constexpr double most = 1e15;
-    if (value != std::floor(value) || value > most) {
-      throw InputError(need(object, key, where).dump() + " is no count", place(where, key), "a whole number from 1 up");
-    }
-    return static_cast<std::int64_t>(value);
-  }
-
-  OptionTexts options(const Json& entry, const std::string& where) const {
-    const Json& object = need(entry, "options", where);
-    if (!object.is_object()) throw InputError("no object", place(where, "options"), "options of simulate");
-    OptionTexts texts;
-    for (const auto& [key, value] : object.items()) {
-      texts[key] = {value.is_string() ? value.get<std::string>() : value.dump(), place(where, "options." + key)};
-    }
-    return texts;
-  }
-
-  template <class Use>
-  void each(const std::string& key, const std::vector<std::string>& known, Use use) const {
-    if (!document_.contains(key)) return;
-    if (!document_[key].is_array()) throw InputError("no list", place("", key), "a list of measurements");
-    for (std::size_t i = 0; i < document_[key].size(); ++i) {
-      const std::string where = key + "[" + std::to_string(i) + "]";
-      const Json& entry = document_[key][i];
-      if (!entry.is_object()) throw InputError("no object", file_ + ": " + where, "a measurement");
-      only(entry, where, known);
-      use(entry, where);
-    }
-  }
-
-  std::string file_;
-  Json document_;
-};
+Measurements read(const std::string& text, const std::string& file) {
+  if (is_nccl_listing(text)) return read_nccl_listing(text, file);
+  const JsonReader json(text, file);
+  if (is_nccl_json(json)) return read_nccl_json(json);
+  if (is_nvbandwidth(json)) return read_nvbandwidth(json);
+  return ours(json);
+}
 
 }  // namespace
 
-Measurements read_measurements(const std::filesystem::path& file) { return Reader(file).read(); }
+Measurements read_measurements(const std::filesystem::path& file) {
+  Measurements m = read(read_text(file), file.string());
+  m.file = file.string();
+  if (m.source.empty()) m.source = m.file;
+  return m;
+}
 
 }  // namespace shardsim

@@ -1,9 +1,11 @@
 #include "sim/cost/collective_time.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "model/core/check.hpp"
+#include "sim/cost/constants.hpp"
 
 namespace shardsim {
 namespace {
@@ -21,13 +23,26 @@ constexpr std::array<Protocol, 3> protocols{{
     {1.0, 8.4, 8.4, 3.4, 5.7, 14.0, 4.0, 4.0, 14.0},    // Simple
 }};
 constexpr double tree_bandwidth_share = 0.92;
+/// The most that LL reaches across nodes, bytes a second (llMaxBws there, more than two nodes of Hopper; Ampere's 19
+/// makes no difference to what is chosen for messages that take long).
+constexpr double ll_across_nodes = 35e9;
 
-/// What NCCL's model leaves out: launching on all ranks and meeting there. The smallest all-reduces of nccl-tests on 8
-/// A100 take 35 us (microsoft/superbenchmark@700d6501 tests/data), where the model says 15.
-constexpr double launch_us = 20;
-/// Filling the pipeline of chunks, likewise: between 4 and 64 MB the 8-GPU listings of A100 (same source; stas00/
-/// ml-engineering@744d01e1 network) lie 30 to 130 us above latency plus bytes over the plateau's bandwidth.
-constexpr double fill_us = 60;
+double microseconds(Time time) { return static_cast<double>(time.picoseconds()) * 1e-6; }
+
+/// Of the ring's bandwidth.
+double measured_part(CollectiveKind kind, const CollectiveShape& shape) {
+  if (shape.nodes > 1) return 1;
+  switch (kind) {
+    case CollectiveKind::reduce_scatter:
+      return shape.figures.reduce_scatter;
+    case CollectiveKind::all_reduce:
+      return shape.figures.all_reduce;
+    case CollectiveKind::all_gather:
+    case CollectiveKind::broadcast:
+      break;
+  }
+  return shape.figures.all_gather;
+}
 
 double ring_latency(const Protocol& p, const CollectiveShape& shape, double steps) {
   const double rounds = steps / static_cast<double>(shape.ranks - 1);
@@ -50,23 +65,31 @@ CollectiveCost collective_cost(CollectiveKind kind, double total, const Collecti
   const double n = static_cast<double>(shape.ranks);
   const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
   const double ring_steps = rounds * (n - 1);
-  const double ring_bytes = kind == CollectiveKind::broadcast ? total : total * ring_steps / n;
+  const double sent = total / measured_part(kind, shape);
+  const double ring_bytes = kind == CollectiveKind::broadcast ? sent : sent * ring_steps / n;
 
   // NCCL chooses by its own model; what the model leaves out comes on top.
   double best_seconds = 0;
   CollectiveCost best;
-  const auto consider = [&](double latency_us, double bytes, double beyond_us) {
+  const auto consider = [&](double latency_us, double bytes, double beyond_us, double beyond_bytes) {
     const double seconds = latency_us * 1e-6 + bytes / shape.bandwidth;
     if (best_seconds > 0 && seconds >= best_seconds) return;
     best_seconds = seconds;
-    best = {bytes, Time::from_seconds((latency_us + beyond_us) * 1e-6)};
+    best = {bytes + beyond_bytes, Time::from_seconds((latency_us + beyond_us) * 1e-6)};
   };
+  const CostConstants& constants = cost_constants();
   for (const Protocol& p : protocols) {
-    const double beyond = launch_us + (&p == &protocols.front() ? 0 : fill_us);
-    consider(ring_latency(p, shape, ring_steps), ring_bytes / p.bandwidth_share, beyond);
-    if (kind == CollectiveKind::all_reduce) {
-      consider(tree_latency(p, shape), 2 * total / (p.bandwidth_share * tree_bandwidth_share), beyond);
-    }
+    const bool is_ll = &p == &protocols.front();
+    const double cap = is_ll && shape.nodes > 1 ? ll_across_nodes / shape.bandwidth : 1;
+    const double share = std::min(p.bandwidth_share, cap);
+    const double beyond_us = microseconds(shape.figures.launch) + (is_ll ? 0 : microseconds(shape.figures.fill));
+    const double step_us = shape.nodes > 1 && !is_ll ? microseconds(constants.network_step) : 0;
+    consider(ring_latency(p, shape, ring_steps), ring_bytes / share, beyond_us + ring_steps * step_us, 0);
+    if (kind != CollectiveKind::all_reduce) continue;
+    const double tree_bytes = 2 * sent / (share * tree_bandwidth_share);
+    const double beyond_bytes =
+        shape.nodes > 2 ? tree_bytes * (tree_bandwidth_share / constants.network_tree_share - 1) : 0;
+    consider(tree_latency(p, shape), tree_bytes, beyond_us, beyond_bytes);
   }
   return best;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "model/core/check.hpp"
+#include "sim/cost/constants.hpp"
 
 namespace shardsim {
 
@@ -17,22 +18,6 @@ struct Tile {
 };
 constexpr std::array<Tile, 6> tiles{
     {{256, 128, 1}, {128, 256, 1}, {128, 128, 0.95}, {64, 128, 0.85}, {128, 64, 0.85}, {64, 64, 0.7}}};
-/// Steps along k that filling and draining a tile's pipeline cost. Fitted, with the device's matmul_efficiency, by
-/// tests/published/fit_matmul.py: 1.2 % median error over the 183 shapes measured on A100.
-constexpr double prologue = 128;
-
-/// Share of its memory_efficiency, that of large contiguous kernels, that the kernels of a training step reach: norms,
-/// softmaxes and reductions, strided and broadcast reads, tensors of a few MB. Adjusted by hand over
-/// tests/published/measured.csv, 2026-11; single kernels lie between 0.19 (permute) and 0.81 (cross entropy) of the
-/// datasheet's bandwidth on A100 (MooreThreads/SimuMax@4dcaae51).
-constexpr double kernel_mix = 0.72;
-
-/// FlashAttention 1 against 2 on A100: 25 to 40 % of its peak instead of 50 to 73 % (Dao 2023, FlashAttention-2,
-/// abstract); what the ends of the two ranges have in common is 0.50 to 0.55.
-constexpr double first_generation_speed = 0.55;
-/// Heads of 64 against 128, causal, on A100. Assumed: read off the bars of Dao-AILab/flash-attention's README, which
-/// give no figures below them.
-constexpr double narrow_head_speed = 0.85;
 
 }  // namespace
 
@@ -45,7 +30,7 @@ double tile_efficiency(const Kernel& kernel, int multiprocessors) {
     const double waves = std::ceil(count / processors);
     best = std::max(best, tile.speed * m * n * batch / (waves * processors * tile.m * tile.n));
   }
-  return best * k / (k + prologue);
+  return best * k / (k + cost_constants().prologue);
 }
 
 double fraction_at(const std::vector<EfficiencyPoint>& curve, double log10_work) {
@@ -85,7 +70,8 @@ Time KernelTimes::of(const Kernel& kernel) const {
 }
 
 Time KernelTimes::of_bytes(double bytes) const {
-  const double rate = device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * kernel_mix;
+  const double rate =
+      device_.memory_bandwidth.bytes_per_second * device_.memory_efficiency * cost_constants().kernel_mix;
   return device_.kernel_floor + Time::from_seconds(bytes / rate);
 }
 
@@ -100,8 +86,8 @@ Time KernelTimes::attention(const Kernel& kernel) const {
   if (kernel.flops <= 0) return of_bytes(kernel.bytes);
   const auto& curve = kernel.backward ? device_.attention_backward_curve : device_.attention_forward_curve;
   double fraction = fraction_at(curve, std::log10(static_cast<double>(kernel.seq)));
-  if (kernel.first_generation) fraction *= first_generation_speed;
-  if (kernel.head_dim <= 64) fraction *= narrow_head_speed;
+  if (kernel.first_generation) fraction *= cost_constants().first_generation_speed;
+  if (kernel.head_dim <= 64) fraction *= cost_constants().narrow_head_speed;
   const Time compute = Flops{kernel.flops} / (matmul_peak(device_, kernel.type) * fraction);
   return std::max(device_.kernel_floor + compute, of_bytes(kernel.bytes));
 }

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/autograd.hpp"
 
 namespace shardsim {
@@ -27,7 +27,7 @@ void Autograd::release_gradient(std::uint32_t buffer) {
 }
 
 void Autograd::run_backward(const Operator& op) {
-  if (!op.compiled) recorder_.spend(HookTimes{}.autograd_node);
+  if (!op.compiled) recorder_.spend(cost_constants().hooks.autograd_node);
   read_scalar(op);
   if (op.gradients.empty()) {
     backpropagate(op);

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 
 namespace shardsim {
 
@@ -109,6 +109,7 @@ CollectiveShape Cluster::shape_of(const Communicator& communicator, const UseRan
   CollectiveShape shape;
   shape.ranks = communicator.ranks;
   shape.nodes = communicator.nodes;
+  shape.figures = topology_.collectives;
   shape.bandwidth = std::numeric_limits<double>::infinity();
   // A ring is as quick as its slowest hop: any that is no NVLink makes it a PCIe ring.
   shape.intra = HopKind::nvlink;
@@ -202,7 +203,7 @@ TransferId Cluster::collective(Group group, DeviceClassId device_class, std::siz
 
 TransferId Cluster::copy(DeviceClassId device_class, Direction direction, double bytes, bool pinned) {
   const Path& path = (direction == Direction::to_device ? to_device_ : to_host_)[device_class.index()];
-  return add(bytes, path.latency, pinned ? 0 : path.bandwidth * pageable_copy_fraction, path.uses, 1);
+  return add(bytes, path.latency, pinned ? 0 : path.bandwidth * cost_constants().pageable_copy_fraction, path.uses, 1);
 }
 
 TransferId Cluster::rendezvous(Occasion kind, std::size_t sequence) {
@@ -232,7 +233,7 @@ TransferId Cluster::storage(DeviceClassId device_class, StorageAccess access, do
 TransferId Cluster::host_work(DeviceClassId device_class, double bytes, double limit) {
   const Path& path = host_memory_[device_class.index()];
   const double ranks = static_cast<double>(ranks_on_socket(device_class));
-  const double reachable = cpu_optimizer_bandwidth_fraction * path.bandwidth / ranks;
+  const double reachable = cost_constants().cpu_optimizer_bandwidth_fraction * path.bandwidth / ranks;
   return add(bytes, Time{}, limit > 0 ? std::min(limit, reachable) : reachable, path.uses, 1);
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 
 namespace shardsim {
 
@@ -170,7 +170,7 @@ void Recorder::collective(CollectiveKind kind, double total_bytes, std::string_v
                           Group group) {
   if (cluster_.size(group) == 1) return;
   Communicated& communicated = communicators_[static_cast<std::size_t>(group)];
-  spend(HookTimes{}.collective);
+  spend(cost_constants().hooks.collective);
   wait(stream, communicated.last);
   Task task;
   task.kind = TaskKind::collective;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/topology/topology.hpp"
 
 namespace shardsim {
@@ -45,7 +45,7 @@ bool is_bound_by_cores(const Plan& plan, const Program& program) {
     const Transfer& transfer = plan.transfers[task->transfer.index()];
     const TransferUse& memory = plan.uses[transfer.uses_begin];
     const PlanLink& link = plan.links[memory.link];
-    return transfer.limit * memory.share < 0.99 * cpu_optimizer_bandwidth_fraction * link.capacity;
+    return transfer.limit * memory.share < 0.99 * cost_constants().cpu_optimizer_bandwidth_fraction * link.capacity;
   }
   return false;
 }

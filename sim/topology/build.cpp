@@ -78,9 +78,9 @@ struct NodeBuilder {
     const Time half(spec.latency.picoseconds() / 2);
     const Bandwidth bandwidth = fabric.port ? *fabric.port : spec.bandwidth * part.count;
     port.bandwidth = Bandwidth{port.bandwidth.bytes_per_second + bandwidth.bytes_per_second};
-    port.efficiency = spec.efficiency;
-    add_link(i, network(), LinkKind::nic, bandwidth, spec.efficiency, half);
-    add_link(network(), i, LinkKind::nic, bandwidth, spec.efficiency, half);
+    port.efficiency = part.efficiency.value_or(spec.efficiency);
+    add_link(i, network(), LinkKind::nic, bandwidth, port.efficiency, half);
+    add_link(network(), i, LinkKind::nic, bandwidth, port.efficiency, half);
   }
 
   /// The drive's own rates stand for the whole way up to its port.
@@ -103,7 +103,8 @@ struct NodeBuilder {
         continue;
       }
       for (const auto& [from, to] : {std::pair(wire.a, wire.b), std::pair(wire.b, wire.a)}) {
-        add_link(from, to, wire.type.kind, wire.type.bandwidth, wire.type.efficiency, wire.type.latency);
+        add_link(from, to, wire.type.kind, wire.type.bandwidth, wire.efficiency.value_or(wire.type.efficiency),
+                 wire.latency.value_or(wire.type.latency));
       }
     }
     int numas = 0;
@@ -219,6 +220,7 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
   Topology topology;
   topology.name = machine.name;
   topology.source = machine.where;
+  topology.collectives = machine.collectives;
   const bool has_leaves = builder.fabric.kind == Fabric::Kind::fat_tree;
   topology.graph = route_node(builder.machine, builder.node, builder.gpus,
                               {builder.fabric.kind == Fabric::Kind::rail, has_leaves ? builder.fabric.nodes_a_leaf : 0,

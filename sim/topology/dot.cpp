@@ -60,6 +60,26 @@ class Reader {
     }
     return value;
   }
+  /// A part of what the datasheet says; `most` is above 1 where switches help.
+  std::optional<double> part(const std::string& key, double most) {
+    const std::optional<std::string> text = optional(key);
+    if (!text) return std::nullopt;
+    double value = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    constexpr double least = 0.001;
+    if (error != std::errc{} || end != text->data() + text->size() || !(value >= least && value <= most)) {
+      throw InputError("'" + *text + "' is no usable " + key, where_,
+                       "a part from 0.001 to " + std::to_string(static_cast<int>(most)) + ", such as 0.8");
+    }
+    return value;
+  }
+  std::optional<Time> time(const std::string& key) {
+    const std::optional<std::string> text = optional(key);
+    if (!text) return std::nullopt;
+    const Time value = parse_time(*text, where_ + ": " + key);
+    if (value > Time(1'000'000'000'000)) throw InputError("'" + *text + "' is more than a second", where_, "2 us");
+    return value;
+  }
   void refuse_unread() {
     known_.push_back("source");
     for (const auto& [key, value] : attributes_) {
@@ -108,6 +128,7 @@ Part read_part(const DotNode& node, const std::string& file) {
     part.device = reader.required("device", "device=\"...\", a file of topologies/devices");
   }
   if (part.kind == PartKind::nic || part.kind == PartKind::drive) part.count = reader.count("count", 1, most_parts);
+  if (part.kind == PartKind::nic) part.efficiency = reader.part("efficiency", 1);
   if (part.kind == PartKind::numa) {
     part.device = reader.required("cpu", "cpu=\"...\", a file of topologies/devices");
     part.cores = reader.count("cores", 0, most_cores);
@@ -139,6 +160,8 @@ Wire read_wire(const DotEdge& edge, const Machine& machine, const std::string& f
   Reader reader(edge.attributes, at(file, edge.line, a.id + " -- " + b.id));
   Wire wire{edge.a, edge.b,
             links.find(reader.required("link", "link=pcie4x16 or another type of links.yaml"), reader.where())};
+  wire.efficiency = reader.part("efficiency", 1);
+  wire.latency = reader.time("latency");
   reader.refuse_unread();
   if (edge.a == edge.b || !may_join(a.kind, b.kind, wire.type.kind)) {
     throw InputError(
@@ -147,6 +170,17 @@ Wire read_wire(const DotEdge& edge, const Machine& machine, const std::string& f
         "nvswitch, an interconnect between NUMA nodes");
   }
   return wire;
+}
+
+CollectiveFigures read_collectives(Reader& reader) {
+  constexpr double most = 8;  // a switch that reduces halves what each rank sends, and no listing shows more
+  CollectiveFigures figures;
+  figures.all_gather = reader.part("all_gather_efficiency", most).value_or(figures.all_gather);
+  figures.reduce_scatter = reader.part("reduce_scatter_efficiency", most).value_or(figures.reduce_scatter);
+  figures.all_reduce = reader.part("all_reduce_efficiency", most).value_or(figures.all_reduce);
+  figures.launch = reader.time("collective_launch").value_or(figures.launch);
+  figures.fill = reader.time("collective_fill").value_or(figures.fill);
+  return figures;
 }
 
 }  // namespace
@@ -164,6 +198,7 @@ Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
   machine.host_power_watts = reader.amount("host_power", "W");
   machine.rack_units = reader.amount("rack_height", "U");
   machine.price_source = reader.optional("price_source").value_or("");
+  machine.collectives = read_collectives(reader);
   reader.refuse_unread();
   if (graph.nodes.size() > most_nodes)
     throw InputError("the graph has more than 2048 nodes", file, "one machine a file");

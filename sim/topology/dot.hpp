@@ -18,6 +18,12 @@
 //     numa0 -- numa1 [link=xgmi2x4];                // between sockets
 //   }
 //
+// What was measured on the machine itself overrides the catalogue's figures (shardsim calibrate --topology writes
+// them):
+//     graph [all_reduce_efficiency=1.3, all_gather_efficiency=1, reduce_scatter_efficiency=1];  // of the ring's links
+//     graph [collective_launch="20 us", collective_fill="60 us"];                  // collective_figures.hpp
+//     gpu0 -- sw0 [link=pcie4x16, efficiency=0.83, latency="1.4 us"];              // of this wire; a nic's efficiency
+//
 // GPUs are numbered in the natural order of their names (gpu2 before gpu10). A NUMA node's DRAM bandwidth is shared by
 // all that read or write it. Subgraphs are not read. Attributes that Graphviz itself draws with (label, shape, color,
 // ...) may stand anywhere.

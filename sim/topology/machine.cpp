@@ -64,8 +64,10 @@ void keep_parts(Machine& machine, auto keeps) {
   }
   std::vector<Wire> wires;
   for (const Wire& wire : machine.wires) {
-    if (moved[wire.a] != dropped && moved[wire.b] != dropped)
-      wires.push_back({moved[wire.a], moved[wire.b], wire.type});
+    if (moved[wire.a] == dropped || moved[wire.b] == dropped) continue;
+    wires.push_back(wire);
+    wires.back().a = moved[wire.a];
+    wires.back().b = moved[wire.b];
   }
   machine.parts = std::move(parts);
   machine.wires = std::move(wires);

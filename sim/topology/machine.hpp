@@ -1,9 +1,11 @@
 // One node as parts and wires: what a DOT file or a shorthand says, before it is multiplied and routed.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "sim/topology/collective_figures.hpp"
 #include "sim/topology/link_type.hpp"
 
 namespace shardsim {
@@ -13,17 +15,20 @@ enum class PartKind : std::uint8_t { gpu, pcie_switch, numa, nvswitch, nic, driv
 struct Part {
   std::string id;
   PartKind kind = PartKind::gpu;
-  std::string where;           ///< "topologies/x.dot:12: gpu0", for messages
-  std::string device;          ///< gpu, nic, drive; of a numa node: its CPU
-  int count = 1;               ///< nic, drive: alike parts that work as one
-  int cores = 0;               ///< numa; 0: all of the CPU's
-  Bytes memory;                ///< numa
-  Bandwidth memory_bandwidth;  ///< numa, datasheet
+  std::string where;                      ///< "topologies/x.dot:12: gpu0", for messages
+  std::string device;                     ///< gpu, nic, drive; of a numa node: its CPU
+  int count = 1;                          ///< nic, drive: alike parts that work as one
+  int cores = 0;                          ///< numa; 0: all of the CPU's
+  Bytes memory;                           ///< numa
+  Bandwidth memory_bandwidth;             ///< numa, datasheet
+  std::optional<double> efficiency = {};  ///< nic: measured here, in place of the device's
 };
 
 struct Wire {
   std::size_t a = 0, b = 0;  ///< indices into Machine::parts
   LinkType type;
+  std::optional<double> efficiency = {};  ///< measured here, in place of the type's
+  std::optional<Time> latency = {};       ///< likewise
 };
 
 /// Parts in natural order of their ids ("gpu2" before "gpu10").
@@ -34,6 +39,7 @@ struct Machine {
   std::string price_source;
   double host_power_watts = 0;
   double rack_units = 0;  ///< 0: not known
+  CollectiveFigures collectives = {};
   std::vector<Part> parts;
   std::vector<Wire> wires;
 

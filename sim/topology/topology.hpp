@@ -12,6 +12,7 @@
 
 #include "model/core/id.hpp"
 #include "model/core/units.hpp"
+#include "sim/topology/collective_figures.hpp"
 #include "sim/topology/device.hpp"
 #include "sim/topology/repeated.hpp"
 
@@ -88,6 +89,7 @@ class Topology {
   std::string price_source;
   double host_power_watts = 0;  ///< of all hosts, 0 = unknown
   double rack_units = 0;        ///< of all hosts, 0 = unknown
+  CollectiveFigures collectives;
 
   std::string name_of(DeviceId device) const { return "gpu" + std::to_string(device.index()); }
   std::string name_of(HostId host) const { return "host" + std::to_string(host.index()); }

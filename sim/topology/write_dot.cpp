@@ -55,6 +55,28 @@ std::string bandwidth(Bandwidth rate) {
   return text;
 }
 
+std::string efficiency(std::optional<double> part) { return part ? fmt::format(", efficiency={}", *part) : ""; }
+
+std::string microseconds(Time time) { return fmt::format("\"{} us\"", static_cast<double>(time.picoseconds()) / 1e6); }
+
+/// What differs from the defaults.
+std::string collectives(const CollectiveFigures& figures) {
+  const CollectiveFigures usual;
+  std::string text;
+  const auto part = [&](const char* key, double value, double otherwise) {
+    if (value != otherwise) text += fmt::format("  graph [{}={}];\n", key, value);
+  };
+  const auto time = [&](const char* key, Time value, Time otherwise) {
+    if (value != otherwise) text += fmt::format("  graph [{}={}];\n", key, microseconds(value));
+  };
+  part("all_gather_efficiency", figures.all_gather, usual.all_gather);
+  part("reduce_scatter_efficiency", figures.reduce_scatter, usual.reduce_scatter);
+  part("all_reduce_efficiency", figures.all_reduce, usual.all_reduce);
+  time("collective_launch", figures.launch, usual.launch);
+  time("collective_fill", figures.fill, usual.fill);
+  return text;
+}
+
 std::string node(const Part& part) {
   const std::string count = part.count > 1 ? fmt::format(", count={}", part.count) : "";
   const std::string times = part.count > 1 ? fmt::format("{} x ", part.count) : "";
@@ -72,8 +94,8 @@ std::string node(const Part& part) {
     case PartKind::nvswitch:
       return "kind=nvswitch, fillcolor=gold";
     case PartKind::nic:
-      return fmt::format("kind=nic, device={}{}, fillcolor=mistyrose, label={}", quoted(part.device), count,
-                         quoted(part.id + "\n" + times + part.device));
+      return fmt::format("kind=nic, device={}{}{}, fillcolor=mistyrose, label={}", quoted(part.device), count,
+                         efficiency(part.efficiency), quoted(part.id + "\n" + times + part.device));
     case PartKind::drive:
       return fmt::format("kind=drive, device={}{}, fillcolor=wheat, label={}", quoted(part.device), count,
                          quoted(part.id + "\n" + times + part.device));
@@ -91,11 +113,14 @@ std::string write_dot(const Machine& machine, const std::vector<std::string>& re
     text += fmt::format("  graph [price_per_hour=\"{} USD\"];\n", machine.price_per_hour_usd);
   if (machine.rack_units > 0) text += fmt::format("  graph [rack_height=\"{} U\"];\n", machine.rack_units);
   if (machine.host_power_watts > 0) text += fmt::format("  graph [host_power=\"{} W\"];\n", machine.host_power_watts);
+  text += collectives(machine.collectives);
   text += "  node [shape=box, style=filled];\n";
   for (const Part& part : machine.parts) text += fmt::format("  {} [{}];\n", name(part.id), node(part));
   for (const Wire& wire : machine.wires) {
-    text += fmt::format("  {} -- {} [link={}, label={}];\n", name(machine.parts[wire.a].id),
-                        name(machine.parts[wire.b].id), quoted(wire.type.name), quoted(wire.type.name));
+    const std::string latency = wire.latency ? ", latency=" + microseconds(*wire.latency) : "";
+    text += fmt::format("  {} -- {} [link={}{}{}, label={}];\n", name(machine.parts[wire.a].id),
+                        name(machine.parts[wire.b].id), quoted(wire.type.name), efficiency(wire.efficiency), latency,
+                        quoted(wire.type.name));
   }
   return text + "}\n";
 }

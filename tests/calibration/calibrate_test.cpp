@@ -95,6 +95,12 @@ TEST_CASE("the script's output is read") {
   CHECK(m.products.back().kernel.flops == 2.0 * 128 * 64 * 64);
   CHECK(m.passes.front().bytes == 2.0 * 65536 * 2);
   CHECK(m.launch_seconds > 0);
+  CHECK(m.copies.size() == 6);
+  CHECK(m.copies.front().to == 0U);
+  CHECK_FALSE(m.copies.front().from);
+  CHECK(m.collectives.size() == 6);
+  CHECK(m.collectives.back().kind == CollectiveKind::reduce_scatter);
+  CHECK(m.collectives.back().ranks == 2);
   CHECK_FALSE(m.memory_bytes);
 }
 
@@ -103,6 +109,9 @@ TEST_CASE("what is no measurement is refused with its key") {
   CHECK_THAT(refusal("{"), Contains("as JSON"));
   CHECK_THAT(refusal("{}"), Contains("no 'device'"));
   CHECK_THAT(refusal(R"({"device": "A100"})"), Contains("nothing was measured"));
+  CHECK_THAT(refusal(R"({"nvbandwidth": {"testcases": [{"name": "host_to_device_memcpy_ce", "status": "Passed",
+                        "bandwidth_matrix": [["25"]]}]}})"),
+             Contains("--topology"));
   CHECK_THAT(refusal(R"({"device": "A10O", "launch_seconds": 1e-6})"), Contains("A10O"));
   CHECK_THAT(refusal(R"({"device": "A100", "lunch_seconds": 1e-6})"), Contains("launch_seconds"));
   CHECK_THAT(refusal(R"({"device": "A100", "launch_seconds": 0})"), Contains("no measurement"));

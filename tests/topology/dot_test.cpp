@@ -3,6 +3,8 @@
 #include <sstream>
 
 #include "data.hpp"
+#include "sim/topology/dot.hpp"
+#include "sim/topology/write_dot.hpp"
 
 using namespace shardsim;
 
@@ -66,6 +68,7 @@ TEST_CASE("a small machine is read in full") {
   CHECK(box.storages[0].capacity == Bytes(2 * 3'840'000'000'000));
   CHECK(path_of(box, box.storage_to_host(StorageId(0))) == "ssd>numa0 dram0");
   CHECK(path_of(box, box.host_to_storage(StorageId(0))) == "dram0 numa0>ssd");
+  CHECK(box.collectives.all_reduce == 1);
   // gpu2 comes before gpu10.
   CHECK(path_of(box, box.host_to_device(DeviceId(1))) == "dram0 numa0>gpu1");
   CHECK(box.links[box.host_to_device(DeviceId(1))[1].link.index()].bandwidth.bytes_per_second == Approx(15.75e9));
@@ -97,6 +100,33 @@ TEST_CASE("what a machine lacks is refused") {
        "'gpu1' has no path to host memory");
 }
 
+TEST_CASE("what was measured on the machine itself overrides the catalogue, and survives being written") {
+  const std::string body =
+      "  graph [all_reduce_efficiency=1.3, collective_launch=\"12.5 us\", collective_fill=\"0 us\"];\n" + host + gpu +
+      "  gpu0 -- numa0 [link=pcie4x16, efficiency=0.5, latency=\"3 us\"];\n"
+      "  nic0 [kind=nic, device=\"HDR200\", efficiency=0.25]; nic0 -- numa0 [link=pcie4x16];\n";
+  const ScratchFile file("box.dot", "graph box {\n" + body + "}\n");
+  const LinkCatalog links(topologies() / "links.yaml");
+  const ScratchFile again("again.dot", write_dot(read_dot(file.path(), links), {}));
+  for (const std::string& path : {file.path(), again.path()}) {
+    const Topology box = load(path);
+    const Link& link = box.links[box.host_to_device(DeviceId(0))[1].link.index()];
+    CHECK(link.effective().bytes_per_second == Approx(15.75e9));
+    CHECK(link.latency == Time(3'000'000));
+    CHECK(box.collectives.all_reduce == 1.3);
+    CHECK(box.collectives.all_gather == 1);
+    CHECK(box.collectives.launch == Time(12'500'000));
+    CHECK(box.collectives.fill == Time(0));
+    bool has_nic = false;
+    for (const Link& each : box.links) {
+      if (each.kind != LinkKind::nic) continue;
+      has_nic = true;
+      CHECK(each.efficiency == 0.25);
+    }
+    CHECK(has_nic);
+  }
+}
+
 TEST_CASE("wrong nodes are refused with their line") {
   says(complaint(host + gpu + gpu + wire), "node 'gpu0' is declared twice");
   says(complaint(host + "  gpu0 [kind=gpu];\n" + wire), "box.dot:3: gpu0); expected device=");
@@ -120,11 +150,14 @@ TEST_CASE("wrong nodes are refused with their line") {
   says(complaint(host + gpu + wire + "  nic0 [kind=nic, device=\"HDR200\", count=0]; nic0 -- numa0 [link=pcie4x16];\n"),
        "'0' is no usable count");
   says(complaint("  graph [price_per_hour=\"3\"];\n" + host + gpu + wire), "'3' is no usable price_per_hour");
+  says(complaint("  graph [all_reduce_efficiency=0];\n" + host + gpu + wire), "'0' is no usable all_reduce_efficiency");
+  says(complaint("  graph [collective_fill=\"2 s\"];\n" + host + gpu + wire), "'2 s' is more than a second");
 }
 
 TEST_CASE("wrong edges are refused with their line") {
   says(complaint(host + gpu + "  gpu0 -- numa0;\n"), "box.dot:4: gpu0 -- numa0); expected link=");
   says(complaint(host + gpu + "  gpu0 -- numa0 [link=pcie9x16];\n"), "unknown link type 'pcie9'");
+  says(complaint(host + gpu + "  gpu0 -- numa0 [link=pcie4x16, efficiency=1.2];\n"), "'1.2' is no usable efficiency");
   says(complaint(host + gpu + "  gpu0 -- numa0 [link=xgmi2x4];\n"),
        "a link of kind interconnect cannot join these two");
   says(complaint(host + gpu + wire + "  gpu0 -- gpu0 [link=nvbridge3x4];\n"), "cannot join these two");

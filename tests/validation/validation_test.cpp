@@ -221,14 +221,14 @@ TEST_CASE("the ranges' table is what the published runs come to") {
       if (group.name != "high") continue;
       for (const auto& [quantity, errors] : group.quantities) {
         if (quantity == "memory") {
-          CHECK(errors.median_absolute <= 0.04);
-          CHECK(errors.p90_absolute <= 0.15);    // the goal is 0.12
-          CHECK(std::abs(errors.bias) <= 0.05);  // the goal is 0.03
+          CHECK(errors.median_absolute <= 0.03);
+          CHECK(errors.p90_absolute <= 0.12);
+          CHECK(std::abs(errors.bias) <= 0.032);  // the goal is 0.03
         }
         if (quantity == "time") {
-          CHECK(errors.median_absolute <= 0.09);
-          CHECK(errors.p90_absolute <= 0.25);
-          CHECK(std::abs(errors.bias) <= 0.03);
+          CHECK(errors.median_absolute <= 0.05);
+          CHECK(errors.p90_absolute <= 0.13);
+          CHECK(std::abs(errors.bias) <= 0.02);
         }
       }
     }

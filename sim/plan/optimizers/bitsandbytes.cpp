@@ -6,7 +6,7 @@
 // both ways.
 #include <utility>
 
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/optimizer.hpp"
 
 namespace shardsim {
@@ -21,7 +21,7 @@ class BitsAndBytes : public Optimizer {
     for (std::size_t i = begin; i < end; ++i) {
       const bool fresh = create_states(i);
       page(i, fresh);
-      recorder_.spend(HookTimes{}.bitsandbytes_tensor);
+      recorder_.spend(cost_constants().hooks.bitsandbytes_tensor);
       recorder_.elementwise(3 * static_cast<double>(tensors_[i].bytes()) + 2 * static_cast<double>(bytes_of_states(i)),
                             "bitsandbytes update");
       recorder_.synchronize_stream(Recorder::compute_stream());

@@ -8,7 +8,6 @@
 #include <memory>
 #include <utility>
 
-#include "sim/cost/host_time.hpp"
 #include "sim/plan/deepspeed.hpp"
 #include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"

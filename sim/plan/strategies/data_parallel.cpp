@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/optimizer.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -185,7 +185,7 @@ class DistributedDataParallel : public DataParallel {
   }
 
   void reduce(const Bucket& bucket) {
-    recorder_.spend(HookTimes{}.ddp_bucket);
+    recorder_.spend(cost_constants().hooks.ddp_bucket);
     recorder_.wait_stream(stream_, Recorder::compute_stream());
     recorder_.collective(CollectiveKind::all_reduce, static_cast<double>(bucket.bytes), "all-reduce gradients",
                          stream_);

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "model/core/units.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/fsdp.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -204,7 +204,7 @@ class Fsdp1 : public Fsdp {
 
   void unshard(std::size_t index) {
     Unit& unit = units_[index];
-    recorder_.spend(HookTimes{}.fsdp_unshard);
+    recorder_.spend(cost_constants().hooks.fsdp_unshard);
     TensorId input = shard_on_device(unit);
     if (input.valid()) recorder_.wait_stream(unshard_, pre_unshard_);
     if (request_.fsdp.limit_all_gathers && freed_.size() >= gathers_in_flight) {
@@ -283,7 +283,7 @@ class Fsdp1 : public Fsdp {
 
   void reduce(std::size_t index) {
     Unit& unit = units_[index];
-    recorder_.spend(HookTimes{}.fsdp_reduce);
+    recorder_.spend(cost_constants().hooks.fsdp_reduce);
     // The backward of torch.split, which made the views.
     const std::int64_t flat_bytes = unit.elements * size_of(compute_);
     TensorId flat = recorder_.allocate(Category::gradients, flat_bytes, "flat grad");

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "model/core/check.hpp"
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/fsdp_units.hpp"
 #include "sim/plan/strategies/fsdp.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -155,7 +155,7 @@ class Fsdp2 : public Fsdp {
     if (unit.unsharded() || unit.gathering || unit.shape.parameters.empty()) return;
     unit.gathering = true;
     if (recorder_.world() == 1) return;
-    recorder_.spend(HookTimes{}.fsdp_unshard);
+    recorder_.spend(cost_constants().hooks.fsdp_unshard);
     const std::int64_t shard_bytes = unit.shape.shard_elements() * size_of(compute_);
     std::vector<TensorId> inputs;
     if (offload_) {
@@ -229,7 +229,7 @@ class Fsdp2 : public Fsdp {
 
   // One rank gathers nothing: each shard is cast, then copied. Python's variable keeps a cast until it holds the next.
   void copy_shards(Unit& unit) {
-    recorder_.spend(HookTimes{}.fsdp_unshard);
+    recorder_.spend(cost_constants().hooks.fsdp_unshard);
     TensorId previous;
     for (const FsdpParameter& parameter : unit.shape.parameters) {
       const std::int64_t stored = stored_bytes(parameter), bytes = parameter.shard * size_of(compute_);
@@ -274,7 +274,7 @@ class Fsdp2 : public Fsdp {
     Unit& unit = units_[index];
     reshard(index);
     if (unit.gradients.empty()) return;
-    recorder_.spend(HookTimes{}.fsdp_reduce);
+    recorder_.spend(cost_constants().hooks.fsdp_reduce);
     recorder_.wait(Recorder::compute_stream(), reduce_input_read_);
     recorder_.reset(reduce_input_);
     const std::int64_t elements = unit.shape.trained_shard_elements() * recorder_.world();

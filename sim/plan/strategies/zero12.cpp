@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/cost/constants.hpp"
 #include "sim/cost/host_time.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 
@@ -77,7 +78,7 @@ void Zero12::begin_forward(std::int64_t micro_step, bool boundary) {
 }
 
 void Zero12::gradient_ready(ParameterId parameter, TensorId gradient) {
-  recorder_.spend(HookTimes{}.zero_gradient_hook);
+  recorder_.spend(cost_constants().hooks.zero_gradient_hook);
   set_up_buckets();
   if (stage2_) {
     add_to_bucket(parameter, gradient);

@@ -1,5 +1,5 @@
 // ZeRO-3: parameters come and go.
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/strategies/zero3.hpp"
 
 namespace shardsim {
@@ -19,13 +19,13 @@ void Zero3::partition(ParameterId p) {
 
 void Zero3::fetch(ModuleId module) {
   if (!coordinator_.has_hooks(module)) return;
-  recorder_.spend(HookTimes{}.zero3_hook);
+  recorder_.spend(cost_constants().hooks.zero3_hook);
   coordinator_.fetch(module);
 }
 
 void Zero3::release(ModuleId module) {
   if (!coordinator_.has_hooks(module)) return;
-  recorder_.spend(HookTimes{}.zero3_hook);
+  recorder_.spend(cost_constants().hooks.zero3_hook);
   coordinator_.release(module);
 }
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim/cost/host_time.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/strategies/strategies.hpp"
 #include "sim/plan/strategies/zero3.hpp"
 
@@ -16,7 +16,7 @@ constexpr std::int64_t norm_chunk = 250'000'000;  ///< elements, of _constant_bu
 
 void Zero3::add_to_bucket(ParameterId parameter, TensorId gradient) {
   const std::int64_t numel = architecture_.parameter(parameter).numel;
-  recorder_.spend(HookTimes{}.zero_gradient_hook);
+  recorder_.spend(cost_constants().hooks.zero_gradient_hook);
   if (bucket_elements_ > 0 && bucket_elements_ + numel > request_.zero.reduce_bucket_size) flush();
   recorder_.wait_stream(reduce_, Recorder::compute_stream());
   if (bucket_elements_ + numel <= request_.zero.reduce_bucket_size) {
