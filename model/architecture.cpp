@@ -67,6 +67,10 @@ std::int64_t Architecture::parameter_count() const {
   for (const Parameter& parameter : parameters) {
     if (__builtin_add_overflow(count, parameter.numel, &count)) throw_overflow("the number of parameters");
   }
+  if (count > most_parameters) {
+    throw InputError("the model has " + std::to_string(count) + " parameters", name,
+                     "at most " + std::to_string(most_parameters));
+  }
   return count;
 }
 

@@ -13,6 +13,12 @@ void throw_overflow(const char* operation) {
                    "a smaller model, batch, sequence or machine");
 }
 
+std::int64_t checked_whole(double value, const char* what) {
+  constexpr double most = 9.2e18;
+  if (!(std::abs(value) < most)) throw_overflow(what);
+  return std::llround(value);
+}
+
 Time Time::from_seconds(double seconds) {
   SHARDSIM_CHECK(std::isfinite(seconds) && seconds >= 0, "a duration is finite and not negative");
   const double picoseconds = std::ceil(seconds * 1e12);

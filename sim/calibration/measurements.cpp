@@ -1,11 +1,11 @@
 #include "sim/calibration/measurements.hpp"
 
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/request/settings.hpp"
 
 namespace shardsim {
 
@@ -15,15 +15,8 @@ using Json = nlohmann::json;
 
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& file) : file_(file.string()) {
-    std::ifstream in(file);
-    try {
-      document_ = Json::parse(in);
-    } catch (const Json::exception&) {
-      throw InputError("cannot read '" + file_ + "' as JSON", "calibrate", "a file of measurements");
-    }
-    if (!document_.is_object()) throw InputError("no object", file_, "an object of measurements");
-  }
+  explicit Reader(const std::filesystem::path& file)
+      : file_(file.string()), document_(read_json_settings(file, "calibrate")) {}
 
   Measurements read() {
     only(document_, "",

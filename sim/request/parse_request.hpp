@@ -21,7 +21,7 @@ OptionTexts read_options(const std::vector<std::string>& arguments);
 /// when the topology or the strategy is missing.
 Request resolve_request(OptionTexts texts);
 
-/// How many threads: a whole number from 1 up.
+/// How many threads: a whole number from 1 to 1024.
 int parse_threads(const OptionText& text);
 
 }  // namespace shardsim

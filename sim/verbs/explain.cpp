@@ -42,7 +42,7 @@ ExitStatus explain_difference(const Command& command, std::size_t at) {
   }
   const Request request = resolve_request(options[0]);
   refuse_files_of_one_run(request, "explain");
-  const Comparison comparison = compare(options, reports);
+  const ReportComparison comparison = compare(options, reports);
   write_result(in_form(comparison, request), request.output);
   return reports[0].fits && reports[1].fits ? ExitStatus::fits : ExitStatus::does_not_fit;
 }

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
+#include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/search/advise.hpp"
@@ -326,7 +327,7 @@ std::string render_json_plan(const std::vector<Offer>& offers, const std::vector
                                {"hours", answer.hours},
                                {"cost_usd", maybe(answer.cost_usd)}});
   }
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 std::string in_form(Format format, const std::vector<Offer>& offers, const std::vector<WhatIf>& answers,

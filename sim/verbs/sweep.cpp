@@ -11,8 +11,11 @@
 #include <optional>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/report/json_text.hpp"
 #include "sim/request/option_text.hpp"
+#include "sim/request/parse_request.hpp"
 #include "sim/search/evaluate.hpp"
 #include "sim/search/point_line.hpp"
 #include "sim/search/result_file.hpp"
@@ -39,13 +42,6 @@ struct SweepArguments {
   std::optional<ResultFormat> format;  ///< absent: by the output's ending
   ResultFormat result_format() const { return format.value_or(result_format_of(output)); }
 };
-
-int parse_threads(const std::string& text) {
-  if (text.empty() || text.size() > 4 || text.find_first_not_of("0123456789") != std::string::npos || text == "0") {
-    throw InputError("'" + text + "' is no number of threads", "--threads", "a whole number from 1 up");
-  }
-  return std::stoi(text);
-}
 
 ResultFormat parse_format(const std::string& text) {
   static const std::map<std::string, ResultFormat> formats = {{"jsonl", ResultFormat::json_lines},
@@ -76,9 +72,9 @@ SweepArguments parse_arguments(const std::vector<std::string>& words) {
     } else if (words[i].starts_with("--format=")) {
       arguments.format = parse_format(words[i].substr(9));
     } else if (words[i] == "--threads") {
-      arguments.threads = parse_threads(value());
+      arguments.threads = parse_threads({value(), "--threads"});
     } else if (words[i].starts_with("--threads=")) {
-      arguments.threads = parse_threads(words[i].substr(10));
+      arguments.threads = parse_threads({words[i].substr(10), "--threads"});
     } else if (words[i] == "--dry-run") {
       arguments.dry_run = true;
     } else if (words[i] == "-q" || words[i] == "--quiet") {
@@ -212,11 +208,16 @@ fs::path finished_mark(const fs::path& folder) { return folder / "finished.json"
 void mark_finished(const fs::path& folder, const SweepWork& work, const std::string& summary, bool fits) {
   const nlohmann::json mark = {{"identity", work.identity}, {"summary", summary}, {"fits", fits}};
   const fs::path unfinished_mark = folder / "finished.json.unfinished";
-  std::ofstream(unfinished_mark) << mark.dump() << "\n";
+  std::ofstream(unfinished_mark) << json_text(mark) << "\n";
   fs::rename(unfinished_mark, finished_mark(folder));
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".journal") fs::remove(entry.path());
   }
+}
+
+bool is_mark_of(const nlohmann::json& mark, const SweepWork& work) {
+  return mark.is_object() && mark.contains("identity") && mark["identity"] == work.identity &&
+         mark.contains("summary") && mark["summary"].is_string() && mark.contains("fits") && mark["fits"].is_boolean();
 }
 
 /// The mark of an earlier run that finished this sweep. Throws InputError where OUT or its folder is somebody else's.
@@ -224,10 +225,10 @@ std::optional<nlohmann::json> find_finished(const fs::path& output, const fs::pa
   if (fs::exists(output) && !fs::exists(folder)) {
     throw InputError("the output is there already, and no sweep of ours made it", output.string(), "another name");
   }
-  std::ifstream stream(finished_mark(folder));
-  if (!stream) return {};
-  const nlohmann::json mark = nlohmann::json::parse(stream, nullptr, false);
-  if (mark.is_discarded() || !mark.is_object() || mark.value("identity", "") != work.identity) {
+  if (!fs::exists(finished_mark(folder))) return {};
+  const std::string text = read_file(finished_mark(folder), {"", "what a finished sweep leaves", table_limit});
+  const nlohmann::json mark = nlohmann::json::parse(text, nullptr, false);
+  if (!is_mark_of(mark, work)) {
     throw InputError("the output is that of another sweep, or of another version of shardsim", output.string(),
                      "another name, or it and " + folder.string() + " removed");
   }
@@ -282,7 +283,7 @@ std::optional<ExitStatus> begin(const SweepArguments& arguments, const DesignSpa
 ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const SweepWork& work,
                const std::string& command) {
   const fs::path folder = arguments.output + journal_folder;
-  const SweepSummary summary = merge(spec, arguments, command, read_journals(folder, work.identity));
+  const SweepSummary summary = merge(spec, arguments, command, read_journals(folder, work.identity, work.points));
   const std::string text = summary.text(work.points);
   mark_finished(folder, work, text, summary.fitting() > 0);
   write_result(text, "");

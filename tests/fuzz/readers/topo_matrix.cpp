@@ -1,0 +1,18 @@
+// What `nvidia-smi topo -m` prints, up to the routes of the machine.
+#include "fuzz/reader.hpp"
+#include "sim/topology/topology.hpp"
+
+namespace shardsim::fuzz {
+
+namespace {
+
+void read(const Input& input) {
+  load_topology("@" + input.file.string(), {.gpu = "A100-SXM4-80GB"}, data().topologies);
+}
+
+}  // namespace
+
+const Added topo_matrix(
+    {.name = "topo_matrix", .file_name = "topo.txt", .seeds = {"tests/topology/data/*.txt"}, .read = read});
+
+}  // namespace shardsim::fuzz
