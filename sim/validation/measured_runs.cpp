@@ -72,6 +72,11 @@ class Table {
   std::string place(int line) const { return file_.string() + ":" + std::to_string(line); }
 
   void header(const CsvRow& row) {
+    constexpr std::size_t most_columns = 1000;
+    if (row.fields.size() > most_columns) {
+      throw InputError(std::to_string(row.fields.size()) + " columns", place(row.line),
+                       "at most " + std::to_string(most_columns));
+    }
     std::set<std::string> seen;
     for (const std::string& name : row.fields) {
       if (!seen.insert(name).second) {

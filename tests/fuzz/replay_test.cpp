@@ -94,6 +94,18 @@ const std::vector<Absurd>& absurd_texts() {
          for (int i = 0; text.size() < 900'000; ++i) text += "k" + std::to_string(i) + ": 1\n";
          return text;
        }()},
+      {"many columns",
+       [] {
+         std::string text = "id";
+         for (int i = 0; text.size() < 900'000; ++i) text += ",c" + std::to_string(i);
+         return text + "\n" + text + "\n";
+       }()},
+      {"many unknown keys",
+       [] {
+         std::string text = "{\"k\": 1";
+         for (int i = 0; text.size() < 900'000; ++i) text += ", \"k" + std::to_string(i) + "\": 1";
+         return text + "}";
+       }()},
       {"many fields", "id" + repeated(",", megabyte)},
       {"one long word", repeated("a", megabyte)},
       {"one long number", repeated("9", megabyte)},
