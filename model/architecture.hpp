@@ -158,9 +158,6 @@ struct StoredQuantization {
   std::vector<std::string> warnings;    ///< settings of it that are not simulated, a sentence each
 };
 
-/// A hundred times any model that was ever spoken of; a few dozen bytes for each stay within 64 bits.
-inline constexpr std::int64_t most_parameters = 1'000'000'000'000'000;
-
 class Architecture {
  public:
   std::string name;  ///< as asked for
@@ -178,7 +175,7 @@ class Architecture {
     const ModuleId parent = module(id).parent;
     return parent.valid() && module(parent).is_copied() && module(parent).children.front() == id;
   }
-  /// Elements of all parameters, tied ones once. Throws InputError beyond most_parameters.
+  /// Elements of all parameters, tied ones once. Throws InputError beyond 1e15: their bytes stay within 64 bits.
   std::int64_t parameter_count() const;
   /// Elements of those that are trained.
   std::int64_t trainable_count() const;

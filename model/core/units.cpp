@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/core/check.hpp"
+#include "model/core/checked.hpp"
 #include "model/core/error.hpp"
 
 namespace shardsim {

@@ -11,15 +11,6 @@ namespace shardsim {
 /// refusal of the request (exit 2), because only an absurd request can cause it.
 [[noreturn]] void throw_overflow(const char* operation);
 
-/// Products and roundings of what the user says; `what` names the result in the refusal.
-constexpr std::int64_t checked_product(std::int64_t a, std::int64_t b, const char* what) {
-  std::int64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) throw_overflow(what);
-  return product;
-}
-/// The nearest whole number.
-std::int64_t checked_whole(double value, const char* what);
-
 /// A number of bytes; arithmetic is checked, so a wrong number is never returned.
 class Bytes {
  public:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/core/checked.hpp"
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
 #include "sim/plan/strategies/strategies.hpp"

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/core/checked.hpp"
+
 namespace shardsim {
 namespace {
 

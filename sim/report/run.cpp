@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/core/checked.hpp"
 #include "model/core/error.hpp"
 
 namespace shardsim {

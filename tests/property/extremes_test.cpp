@@ -8,6 +8,7 @@
 #include "../plan/scenario.hpp"
 #include "catch.hpp"
 #include "model/core/error.hpp"
+#include "sim/plan/strategies/strategies.hpp"
 
 using namespace shardsim;
 
@@ -77,7 +78,7 @@ std::vector<std::string> any_words() {
   const auto add = [&](const char* option, const std::string& value) {
     if (*rc::gen::arbitrary<bool>()) words.insert(words.end(), {option, value});
   };
-  add("--tokens", std::to_string(any_size(18)));
+  add("--tokens", std::to_string(any_size(17)));
   add("--nvme", std::to_string(any_size(15)) + " kB");
   if (*rc::gen::arbitrary<bool>())
     words.insert(words.end(), {"--peft", "lora", "--lora-rank", std::to_string(any_size(7))});
