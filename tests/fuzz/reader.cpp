@@ -8,6 +8,7 @@
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/topology/named_machine.hpp"
 
 namespace shardsim::fuzz {
 
@@ -95,6 +96,13 @@ bool attempt(const Reader& reader, std::string_view text) {
     return false;
   }
   return true;
+}
+
+void build_machine(std::string_view topology, const std::string& gpu) {
+  static const Catalogs catalogs(data().topologies);
+  NamedMachine named = load_machine(topology, gpu, catalogs);
+  build_topology(named.machine, named.nodes, catalogs.devices, catalogs.links, {}, named.gpu,
+                 std::move(named.assumptions));
 }
 
 const DataFolders& data() {

@@ -41,6 +41,9 @@ std::vector<std::string> seeds_of(const Reader& reader);
 /// Gives a reader the bytes. A refusal (InputError) is as good as an answer and returns false; anything else escapes.
 bool attempt(const Reader& reader, std::string_view text);
 
+/// What --topology says, up to the routes of the machine; the tree's catalogues are read once.
+void build_machine(std::string_view topology, const std::string& gpu);
+
 /// The tree's own data files.
 const DataFolders& data();
 /// Where a file of the tree lies.

@@ -1,14 +1,11 @@
 // A hostfile of MPI or DeepSpeed, up to the cluster.
 #include "fuzz/reader.hpp"
-#include "sim/topology/topology.hpp"
 
 namespace shardsim::fuzz {
 
 namespace {
 
-void read(const Input& input) {
-  load_topology("@" + input.file.string(), {.gpu = "A100-SXM4-80GB"}, data().topologies);
-}
+void read(const Input& input) { build_machine("@" + input.file.string(), "A100-SXM4-80GB"); }
 
 }  // namespace
 

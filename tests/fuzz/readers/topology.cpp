@@ -11,7 +11,7 @@ namespace {
 void read(const Input& input) {
   static const std::vector<std::string> systems = system_names(data().topologies);
   const Shorthand shorthand = parse_shorthand(input.text, systems);
-  if (shorthand.nodes <= 4 || shorthand.nodes > 32'768) load_topology(input.text, {}, data().topologies);
+  if (shorthand.nodes <= 4 || shorthand.nodes > 32'768) build_machine(input.text, "");
 }
 
 }  // namespace
