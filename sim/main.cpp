@@ -7,11 +7,9 @@
 #include <string>
 #include <system_error>
 #include <vector>
-#ifdef __GLIBC__  // known once the headers above are in
-#include <malloc.h>
-#endif
 
 #include "model/core/error.hpp"
+#include "sim/engine/freed_memory.hpp"
 #include "sim/verbs/verb.hpp"
 
 namespace {
@@ -28,18 +26,6 @@ std::filesystem::path running_program(const char* invoked_as) {
 ExitStatus internal_fault(const char* what) {
   std::fprintf(stderr, "shardsim: internal fault: %s; this is a bug, please report it with the command line\n", what);
   return ExitStatus::internal_fault;
-}
-
-// Each simulation fills and drops arrays of megabytes. Given back to the kernel and taken again, their pages cost a
-// tenth of a validation's time and make threads wait for one another.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  constexpr int mapped_from = 32 << 20;  // the most that glibc takes
-  constexpr int kept = 256 << 20;
-  mallopt(M_MMAP_THRESHOLD, mapped_from);
-  mallopt(M_TRIM_THRESHOLD, kept);
-  mallopt(M_TOP_PAD, 8 << 20);
-#endif
 }
 
 ExitStatus run(int count, char** words) {
@@ -63,6 +49,6 @@ ExitStatus run(int count, char** words) {
 int main(int count, char** words) {
   // A reader such as `head` that closes our stdout must not kill us: the exit status is part of the answer.
   std::signal(SIGPIPE, SIG_IGN);
-  keep_freed_memory();
+  shardsim::keep_freed_memory();
   return static_cast<int>(run(count, words));
 }

@@ -95,6 +95,13 @@ const Architecture& Simulator::adapted(const Request& request, const Architectur
   return adapted_.front().architecture;
 }
 
+const PreparedPlan& Simulator::prepared(const PlanCache::Planned& planned) {
+  const auto found = prepared_.find(planned.structure);
+  if (found != prepared_.end()) return found->second;
+  std::erase_if(prepared_, [&](const auto& known) { return !plans_.keeps(known.first); });
+  return prepared_.emplace(planned.structure, prepare(planned.run.plan)).first->second;
+}
+
 Report Simulator::simulate(const Request& request, const std::string& machine, const Topology& named,
                            const Architecture& architecture) {
   Topology topology = named;
@@ -105,8 +112,7 @@ Report Simulator::simulate(const Request& request, const std::string& machine, c
   }
   const Architecture& trained = adapted(resolved, architecture);
   const PlanCache::Planned planned = plans_.plan(machine, resolved, topology, trained);
-  const Outcome outcome =
-      planned.is_revalued ? run_again(planned.run.plan, memory_.get()) : run(planned.run.plan, memory_.get());
+  const Outcome outcome = run(planned.run.plan, prepared(planned), memory_.get());
   SHARDSIM_CHECK(outcome.deadlock.empty(), "no strategy's plan waits for itself");
   return make_report(resolved, topology, trained, planned.run, outcome);
 }

@@ -5,9 +5,11 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "model/architecture.hpp"
+#include "sim/engine/engine.hpp"
 #include "sim/engine/memory_cache.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/make_plan.hpp"
@@ -66,11 +68,13 @@ class Simulator {
     Peft peft;
     Architecture architecture;
   };
+  const PreparedPlan& prepared(const PlanCache::Planned& planned);
   const Architecture& adapted(const Request& request, const Architecture& architecture);
 
   std::shared_ptr<MemoryCache> memory_;
   PlanCache plans_;
-  std::list<Adapted> adapted_;  ///< last used first
+  std::list<Adapted> adapted_;                                ///< last used first
+  std::unordered_map<std::uint64_t, PreparedPlan> prepared_;  ///< by PlanCache::Planned::structure
 };
 
 }  // namespace shardsim

@@ -37,7 +37,7 @@ CachingAllocator::CachingAllocator(std::size_t streams, std::int64_t limit, Segm
       limit_(limit),
       device_bytes_(device_bytes == 0 ? limit : device_bytes) {}
 
-CachingAllocator::BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes, Time now) {
+BlockId CachingAllocator::allocate(StreamId stream, std::int64_t bytes, Time now) {
   if (bytes == 0) return {};
   serve_again(now);
   const std::int64_t size = round_up(bytes, min_block);
@@ -84,23 +84,7 @@ void CachingAllocator::serve_again(Time now) {
   });
 }
 
-// std::lower_bound without branches that nobody can foresee: half of an allocation's time is spent here.
-CachingAllocator::FreeList::iterator CachingAllocator::lower_bound(FreeList& list, std::int64_t size,
-                                                                   std::int64_t address) {
-  const auto is_before = [&](const Free& entry) {
-    return static_cast<std::size_t>(entry.size < size) |
-           (static_cast<std::size_t>(entry.size == size) & static_cast<std::size_t>(entry.address < address));
-  };
-  const Free* first = list.data();
-  for (std::size_t left = list.size(); left > 0;) {
-    const std::size_t half = (left + 1) / 2;
-    first += half * is_before(first[half - 1]);
-    left -= half;
-  }
-  return list.begin() + (first - list.data());
-}
-
-CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
+BlockId CachingAllocator::new_block(const Block& block) {
   if (vacant_.empty()) {
     blocks_.push_back(block);
     return BlockId(blocks_.size() - 1);
@@ -111,26 +95,25 @@ CachingAllocator::BlockId CachingAllocator::new_block(const Block& block) {
   return id;
 }
 
-CachingAllocator::BlockId CachingAllocator::take_cached(std::uint32_t pool, std::int64_t size) {
+BlockId CachingAllocator::take_cached(std::uint32_t pool, std::int64_t size) {
   FreeList& list = pools_[pool];
-  auto best = lower_bound(list, size, std::numeric_limits<std::int64_t>::min());
-  if (best == list.end()) return {};
+  FreeList::Position best = list.smallest_of_at_least(size);
+  if (list.is_end(best)) return {};
   if (segments_ == Segments::expandable) best = best_to_expand(list, best);
-  const BlockId block = best->block;
-  list.erase(best);
+  const BlockId block = list.block(best);
+  list.take(best);
   at(block).state = State::used;
   if (is_segment(at(block))) --cached_segments_[pool];
   return block;
 }
 
 /// Not valid: it would pass the limit.
-CachingAllocator::BlockId CachingAllocator::take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
+BlockId CachingAllocator::take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
   return segments_ == Segments::expandable ? expand(pool, size, whatever_the_limit)
                                            : new_segment(pool, size, whatever_the_limit);
 }
 
-CachingAllocator::BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size,
-                                                        bool whatever_the_limit) {
+BlockId CachingAllocator::new_segment(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
   const Bytes segment(segment_size(size));
   most_wanted_ = std::max(most_wanted_, (reserved_ + segment).value());
   if (!whatever_the_limit && (reserved_ + segment).value() > limit_) return {};
@@ -149,10 +132,11 @@ bool CachingAllocator::worth_splitting(const Block& block, std::int64_t size) co
 
 /// Cuts the block to `size`; the rest becomes a block behind it.
 void CachingAllocator::split(BlockId block, std::int64_t size, State rest) {
-  const Block whole = at(block);
+  const Block& whole = at(block);
+  const BlockId next = whole.next;
   const BlockId behind =
-      new_block({whole.address + size, whole.size - size, block, whole.next, whole.pool, State::used, whole.segment});
-  if (whole.next.valid()) at(whole.next).previous = behind;
+      new_block({whole.address + size, whole.size - size, block, next, whole.pool, State::used, whole.segment});
+  if (next.valid()) at(next).previous = behind;
   at(block).next = behind;
   at(block).size = size;
   if (rest == State::cached) {
@@ -163,7 +147,7 @@ void CachingAllocator::split(BlockId block, std::int64_t size, State rest) {
 }
 
 /// `right` becomes part of `left`, its neighbour below.
-CachingAllocator::BlockId CachingAllocator::merge(BlockId left, BlockId right) {
+BlockId CachingAllocator::merge(BlockId left, BlockId right) {
   Block& block = at(left);
   block.size += at(right).size;
   block.next = at(right).next;
@@ -189,31 +173,28 @@ void CachingAllocator::make_free(BlockId block) {
 void CachingAllocator::put_free(BlockId id) {
   Block& block = at(id);
   block.state = State::cached;
-  FreeList& list = pools_[block.pool];
-  const Free entry{block.size, block.address, id};
-  list.insert(lower_bound(list, entry.size, entry.address), entry);
+  pools_[block.pool].put(block.size, block.address, id);
   if (is_segment(block)) ++cached_segments_[block.pool];
 }
 
 void CachingAllocator::take_free(BlockId id) {
   Block& block = at(id);
   block.state = State::used;
-  FreeList& list = pools_[block.pool];
-  list.erase(lower_bound(list, block.size, block.address));
+  pools_[block.pool].take(block.size, block.address);
   if (is_segment(block)) --cached_segments_[block.pool];
 }
 
 void CachingAllocator::release_whole_segments(std::uint32_t pool) {
   // A run far over its limit comes here with every segment: lists without a wholly free one are not walked.
   if (std::exchange(cached_segments_[pool], 0) == 0) return;
-  std::erase_if(pools_[pool], [&](const Free& entry) {
-    const Block& block = at(entry.block);
-    if (!is_segment(block)) return false;
+  for (const BlockId id : pools_[pool].blocks()) {
+    const Block& block = at(id);
+    if (!is_segment(block)) continue;
+    pools_[pool].take(block.size, block.address);
     reserved_ -= Bytes(block.size);
     tell_watcher(false, block.address, block.size, pool);
-    vacant_.push_back(entry.block);
-    return true;
-  });
+    vacant_.push_back(id);
+  }
 }
 
 void CachingAllocator::tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/core/units.hpp"
+#include "sim/engine/free_list.hpp"
 #include "sim/plan/plan.hpp"
 
 namespace shardsim {
@@ -16,8 +17,6 @@ namespace shardsim {
 /// garbage collection. Addresses are those of a device that hands out segments one after the other.
 class CachingAllocator {
  public:
-  using BlockId = Id<struct BlockTag>;
-
   enum class Segments : std::uint8_t {
     fixed,      ///< each cudaMalloc is a segment of its own, given back when all of it is free
     expandable  ///< PYTORCH_ALLOC_CONF=expandable_segments:True: segments that grow, and shrink, page by page
@@ -27,6 +26,9 @@ class CachingAllocator {
   /// whose size bounds the addresses of an expandable segment; 0: the limit.
   CachingAllocator(std::size_t streams, std::int64_t limit, Segments segments = Segments::fixed,
                    std::int64_t device_bytes = 0);
+
+  /// What a request takes at least.
+  static constexpr std::int64_t rounded(std::int64_t bytes) { return round_up(bytes, 512); }
 
   /// The smallest cached block of the stream that fits, split where the rules allow, else one from new device memory.
   /// When that would pass the limit, what is wholly free is given back first; what is still too much is taken anyway,
@@ -72,13 +74,6 @@ class CachingAllocator {
     State state = State::used;
     std::int64_t segment = 0;  ///< address where its segment begins
   };
-  struct Free {
-    std::int64_t size;
-    std::int64_t address;
-    BlockId block;
-    auto operator<=>(const Free&) const = default;
-  };
-  using FreeList = std::vector<Free>;  ///< by size, then address
   struct Deferred {
     BlockId block;
     Time until;
@@ -90,8 +85,6 @@ class CachingAllocator {
   bool is(BlockId id, State state) const { return id.valid() && at(id).state == state; }
 
   void tell_watcher(bool taken, std::int64_t address, std::int64_t bytes, std::uint32_t pool) const;
-  /// Where the first entry that is not before it stands.
-  static FreeList::iterator lower_bound(FreeList& list, std::int64_t size, std::int64_t address);
   BlockId new_block(const Block& block);
   BlockId take_cached(std::uint32_t pool, std::int64_t size);
   BlockId take_new(std::uint32_t pool, std::int64_t size, bool whatever_the_limit);
@@ -106,7 +99,7 @@ class CachingAllocator {
   void release_whole_segments(std::uint32_t pool);
 
   // expandable_segments.cpp
-  FreeList::iterator best_to_expand(FreeList& list, FreeList::iterator fits);
+  FreeList::Position best_to_expand(const FreeList& list, FreeList::Position fits) const;
   std::int64_t expandable_size(BlockId block) const;
   BlockId expand(std::uint32_t pool, std::int64_t size, bool whatever_the_limit);
   BlockId find_addresses(std::uint32_t pool, std::int64_t size);

@@ -62,6 +62,7 @@ void name_streams(const Plan& plan, const Timeline& timeline, std::size_t p, std
 }  // namespace
 
 std::vector<Deadlock> find_deadlock(const Plan& plan, const Timeline& timeline) {
+  if (timeline.complete) return {};
   Deadlock deadlock;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
     const Program& program = plan.programs[p];
@@ -73,7 +74,6 @@ std::vector<Deadlock> find_deadlock(const Plan& plan, const Timeline& timeline) 
     deadlock.waiting.push_back("program " + std::to_string(p) + ": the host thread waits for " +
                                name_task(plan, p, task));
   }
-  if (deadlock.waiting.empty()) return {};
   return {std::move(deadlock)};
 }
 

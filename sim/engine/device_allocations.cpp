@@ -10,33 +10,31 @@ CachingAllocator::Segments segments_of(const Program& program) {
 
 }  // namespace
 
-DeviceAllocations::DeviceAllocations(const Program& program, std::span<const Span> spans,
-                                     std::span<const Time> instants)
-    : program_(program),
-      spans_(spans),
-      instants_(instants),
-      allocator_(program.streams.size(), program.capacity_bytes - program.outside_bytes, segments_of(program),
-                 program.capacity_bytes),
-      blocks_(program.tensors.size()),
-      busy_until_(program.streams.size()) {}
+DeviceAllocations::DeviceAllocations(const Program& program, std::size_t allocations, std::int64_t limit)
+    : allocator_(program.streams.size(), limit, segments_of(program), program.capacity_bytes), blocks_(allocations) {}
 
-void DeviceAllocations::play(std::size_t i) {
-  using Kind = Instruction::Kind;
-  const Instruction instruction = program_.instructions[i];
-  if (instruction.kind == Kind::launch) {
-    busy_until_[program_.tasks[instruction.index].stream.index()] = spans_[instruction.index].end;
-  } else if (instruction.kind == Kind::empty_cache) {
-    allocator_.release_cached_segments();
-  }
-  if (instruction.kind != Kind::allocate && instruction.kind != Kind::release) return;
-  const Tensor& tensor = program_.tensors[instruction.index];
-  if (tensor.pool != Pool::device) return;
-  CachingAllocator::BlockId& block = blocks_[instruction.index];
-  if (instruction.kind == Kind::allocate) {
-    block = allocator_.allocate(tensor.stream, tensor.bytes, instants_[i]);
-  } else {
-    const bool waits = tensor.used_on.valid() && tensor.used_on != tensor.stream;
-    allocator_.release(block, waits ? busy_until_[tensor.used_on.index()] : Time{});
+DeviceAllocations DeviceAllocations::branch(std::size_t allocations) const {
+  DeviceAllocations other = *this;
+  other.blocks_.resize(allocations);
+  return other;
+}
+
+void DeviceAllocations::play(const DeviceScript& script, std::size_t line, std::span<const std::int64_t> bytes,
+                             const DeviceTimes& times) {
+  const DeviceScript::Line& now = script.lines[line];
+  switch (now.kind) {
+    case DeviceScript::Kind::allocate:
+      blocks_[now.subject] = allocator_.allocate(script.allocations[now.subject].stream, bytes[now.subject],
+                                                 script.waits_for_streams ? times.instants[now.instruction] : Time{});
+      break;
+    case DeviceScript::Kind::release:
+      allocator_.release(blocks_[now.subject], now.until.valid() ? times.spans[now.until.index()].end : Time{});
+      break;
+    case DeviceScript::Kind::empty_cache:
+      allocator_.release_cached_segments();
+      break;
+    case DeviceScript::Kind::stage:
+      break;
   }
 }
 

@@ -1,34 +1,46 @@
 // One program's allocations and releases on its device, one after the other.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "sim/engine/caching_allocator.hpp"
+#include "sim/engine/memory_script.hpp"
 #include "sim/engine/outcome.hpp"
 #include "sim/plan/plan.hpp"
 
 namespace shardsim {
 
+/// What the allocator may take of the device.
+inline std::int64_t memory_limit(const Program& program) { return program.capacity_bytes - program.outside_bytes; }
+
+inline constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
+
+/// When things happened, for scripts that wait for streams.
+struct DeviceTimes {
+  std::span<const Span> spans;     ///< by task
+  std::span<const Time> instants;  ///< the host thread's clock after each instruction that it reached
+};
+
 class DeviceAllocations {
  public:
-  /// `spans`: when each task ran; `instants`: the host thread's clock after each instruction that it reached. Both must
-  /// outlive this.
-  DeviceAllocations(const Program& program, std::span<const Span> spans, std::span<const Time> instants);
+  /// `limit`: what the allocator may take of the device.
+  DeviceAllocations(const Program& program, std::size_t allocations, std::int64_t limit);
 
-  /// Plays the next instruction, in the program's order.
-  void play(std::size_t instruction);
+  /// Plays the script's next line. `bytes`: by allocation.
+  void play(const DeviceScript& script, std::size_t line, std::span<const std::int64_t> bytes,
+            const DeviceTimes& times);
+  /// A copy that goes on with another script, which was the same so far.
+  DeviceAllocations branch(std::size_t allocations) const;
   CachingAllocator& allocator() { return allocator_; }
-  /// Of a tensor that was allocated.
-  CachingAllocator::BlockId block(std::size_t tensor) const { return blocks_[tensor]; }
+  const CachingAllocator& allocator() const { return allocator_; }
+  BlockId block(std::size_t allocation) const { return blocks_[allocation]; }
 
  private:
-  const Program& program_;
-  std::span<const Span> spans_;
-  std::span<const Time> instants_;
   CachingAllocator allocator_;
-  std::vector<CachingAllocator::BlockId> blocks_;  ///< by tensor
-  std::vector<Time> busy_until_;                   ///< by stream: the end of what is queued so far
+  std::vector<BlockId> blocks_;  ///< by allocation
 };
 
 }  // namespace shardsim

@@ -3,118 +3,116 @@
 #include <algorithm>
 #include <numeric>
 
-#include "sim/engine/device_allocations.hpp"
-
 namespace shardsim {
 
 namespace {
 
-constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t largest_count = 20;
 
-/// A stage's high-water marks while the replay runs; `at` is the instruction that first reached `allocated`.
-struct HighWater {
-  std::int64_t allocated = -1;
-  std::int64_t reserved = 0;
-  std::size_t at = nowhere;
-};
-
-struct DeviceReplay {
-  std::vector<std::int64_t>
-      block_bytes;  ///< by instruction: the block that an allocation got, rounding and remainder included
-  std::vector<HighWater> stages;
-  std::int64_t final_bytes = 0;
-  std::int64_t most_wanted = 0;
-};
-
-DeviceReplay replay_device(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
-                           std::uint16_t steps) {
-  DeviceReplay replay;
-  replay.block_bytes.resize(instants.size());
-  replay.stages.resize(stage_count(steps));
-  DeviceAllocations memory(program, spans, instants);
-  const CachingAllocator& allocator = memory.allocator();
-  std::size_t stage = stage_of(Mark{}, steps);
-  for (std::size_t i = 0; i < instants.size(); ++i) {
-    const Instruction instruction = program.instructions[i];
-    memory.play(i);
-    if (instruction.kind == Instruction::Kind::mark) {
-      stage = stage_of(program.marks[instruction.index], steps);
-    } else if (instruction.kind == Instruction::Kind::allocate) {
-      if (program.tensors[instruction.index].pool != Pool::device) continue;
-      replay.block_bytes[i] = allocator.size(memory.block(instruction.index));
-    } else if (instruction.kind != Instruction::Kind::empty_cache) {
-      continue;
-    }
-    HighWater& high = replay.stages[stage];
-    high.reserved = std::max(high.reserved, allocator.reserved());
-    if (allocator.allocated() > high.allocated) {
-      high.allocated = allocator.allocated();
-      high.at = i;
-    }
-  }
-  replay.final_bytes = allocator.allocated();
-  replay.most_wanted = allocator.most_wanted();
-  return replay;
-}
-
-std::vector<TensorId> largest_tensors(const std::vector<std::int64_t>& held) {
-  std::vector<TensorId> live;
+std::vector<std::uint32_t> largest_of(const std::vector<std::int64_t>& held) {
+  std::vector<std::uint32_t> live;
   for (std::size_t i = 0; i < held.size(); ++i) {
-    if (held[i] > 0) live.push_back(TensorId(i));
+    if (held[i] > 0) live.push_back(static_cast<std::uint32_t>(i));
   }
   const auto middle = live.begin() + static_cast<std::ptrdiff_t>(std::min(live.size(), largest_count));
-  std::partial_sort(live.begin(), middle, live.end(), [&](TensorId a, TensorId b) {
-    return held[a.index()] != held[b.index()] ? held[a.index()] > held[b.index()] : a < b;
-  });
+  std::partial_sort(live.begin(), middle, live.end(),
+                    [&](std::uint32_t a, std::uint32_t b) { return held[a] != held[b] ? held[a] > held[b] : a < b; });
   live.erase(middle, live.end());
   return live;
 }
 
 /// Walks up to each peak once more, now that the peaks are known, and notes who was live there.
-std::vector<PoolPeak> describe_peaks(const Program& program, const DeviceReplay& replay) {
-  std::vector<PoolPeak> peaks(replay.stages.size());
-  std::vector<std::size_t> order(peaks.size());
+void describe_peaks(std::vector<DeviceMemory::Peak>& stages, const DeviceScript& script,
+                    std::span<const std::int64_t> block_bytes) {
+  std::vector<std::size_t> order(stages.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::erase_if(order, [&](std::size_t s) { return replay.stages[s].at == nowhere; });
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return replay.stages[a].at < replay.stages[b].at; });
+  std::erase_if(order, [&](std::size_t s) { return stages[s].line == DeviceMemory::nowhere; });
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return stages[a].line < stages[b].line; });
 
-  std::vector<std::int64_t> held(program.tensors.size());
+  std::vector<std::int64_t> held(block_bytes.size());
   std::array<std::int64_t, category_count> by_category{};
-  std::uint32_t mark = 0;
   std::size_t i = 0;
   for (const std::size_t stage : order) {
-    const HighWater& high = replay.stages[stage];
-    for (; i <= high.at; ++i) {
-      const Instruction instruction = program.instructions[i];
-      if (instruction.kind == Instruction::Kind::mark) mark = instruction.index;
-      if (!is_memory(instruction)) continue;
-      std::int64_t& bytes = held[instruction.index];
-      const std::int64_t now = instruction.kind == Instruction::Kind::allocate ? replay.block_bytes[i] : 0;
-      by_category[static_cast<std::size_t>(program.tensors[instruction.index].category)] += now - bytes;
-      bytes = now;
+    for (; i <= stages[stage].line; ++i) {
+      const DeviceScript::Line& line = script.lines[i];
+      const bool allocates = line.kind == DeviceScript::Kind::allocate;
+      if (!allocates && line.kind != DeviceScript::Kind::release) continue;
+      const std::int64_t bytes = block_bytes[line.subject];
+      held[line.subject] = allocates ? bytes : 0;
+      by_category[static_cast<std::size_t>(script.allocations[line.subject].category)] += allocates ? bytes : -bytes;
     }
-    peaks[stage] = {high.allocated, high.reserved, by_category, {}, mark, high.at, largest_tensors(held)};
+    stages[stage].by_category = by_category;
+    stages[stage].largest = largest_of(held);
   }
-  return peaks;
 }
 
 }  // namespace
 
-bool waits_for_streams(const Program& program) {
-  return std::any_of(program.tensors.begin(), program.tensors.end(),
-                     [](const Tensor& tensor) { return tensor.used_on.valid() && tensor.used_on != tensor.stream; });
+std::vector<std::int64_t> allocation_bytes(const Program& program, const DeviceScript& script) {
+  std::vector<std::int64_t> bytes;
+  bytes.reserve(script.allocations.size());
+  for (const DeviceScript::Allocation& allocation : script.allocations) {
+    bytes.push_back(program.tensors[allocation.tensor.index()].bytes);
+  }
+  return bytes;
 }
 
-DeviceMemory replay_device_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
-                                  std::uint16_t steps) {
-  const DeviceReplay replay = replay_device(program, spans, instants, steps);
+std::int64_t most_live(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes) {
+  Bytes live;
+  std::int64_t most = 0;
+  for (std::size_t i = 0; i < end; ++i) {
+    const DeviceScript::Line& line = script.lines[i];
+    if (line.kind == DeviceScript::Kind::allocate) {
+      live += Bytes(CachingAllocator::rounded(bytes[line.subject]));
+      most = std::max(most, live.value());
+    } else if (line.kind == DeviceScript::Kind::release) {
+      live -= Bytes(CachingAllocator::rounded(bytes[line.subject]));
+    }
+  }
+  return most;
+}
+
+DeviceReplay::DeviceReplay(const Program& program, const DeviceScript& script, std::uint16_t steps, std::int64_t limit)
+    : memory_(program, script.allocations.size(), limit),
+      block_bytes_(script.allocations.size()),
+      stages_(stage_count(steps)),
+      stage_(stage_of(Mark{}, steps)),
+      limit_(limit) {}
+
+void DeviceReplay::play(const DeviceScript& script, std::size_t end, std::span<const std::int64_t> bytes,
+                        const DeviceTimes& times) {
+  const CachingAllocator& allocator = memory_.allocator();
+  for (; next_ < end; ++next_) {
+    memory_.play(script, next_, bytes, times);
+    const DeviceScript::Line& line = script.lines[next_];
+    if (line.kind == DeviceScript::Kind::release) continue;
+    if (line.kind == DeviceScript::Kind::stage) stage_ = line.subject;
+    if (line.kind == DeviceScript::Kind::allocate) {
+      block_bytes_[line.subject] = allocator.size(memory_.block(line.subject));
+    }
+    DeviceMemory::Peak& high = stages_[stage_];
+    high.reserved = std::max(high.reserved, allocator.reserved());
+    if (allocator.allocated() > high.allocated || high.line == DeviceMemory::nowhere) {
+      high.allocated = allocator.allocated();
+      high.line = next_;
+    }
+  }
+}
+
+DeviceReplay DeviceReplay::branch(const DeviceScript& script) const {
+  DeviceReplay other = *this;
+  other.memory_ = memory_.branch(script.allocations.size());
+  other.block_bytes_.resize(script.allocations.size());
+  return other;
+}
+
+DeviceMemory DeviceReplay::finish(const DeviceScript& script) const {
   DeviceMemory memory;
-  memory.stages = describe_peaks(program, replay);
-  for (const HighWater& high : replay.stages) memory.seen.push_back(high.at != nowhere);
-  memory.final_bytes = replay.final_bytes;
-  memory.limit = memory_limit(program);
-  memory.most_wanted = replay.most_wanted;
+  memory.stages = stages_;
+  describe_peaks(memory.stages, script, block_bytes_);
+  memory.final_bytes = memory_.allocator().allocated();
+  memory.limit = limit_;
+  memory.most_wanted = memory_.allocator().most_wanted();
   return memory;
 }
 

@@ -1,6 +1,7 @@
 #include "sim/engine/engine.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/engine/check_plan.hpp"
 #include "sim/engine/contention.hpp"
@@ -13,15 +14,20 @@ namespace shardsim {
 
 namespace {
 
-/// When the last task of each step was done; a step without tasks ends with the one before.
-std::vector<Time> step_ends(const Program& program, const std::vector<Span>& spans, std::uint16_t steps) {
-  std::vector<Time> ends(steps);
+/// When the last task of each step was done (a step without tasks ends with the one before), and the last that saves.
+struct Ends {
+  std::vector<Time> steps;
+  Time save;
+};
+
+Ends find_ends(const Program& program, const std::vector<Span>& spans, std::uint16_t steps) {
+  Ends ends{std::vector<Time>(steps), {}};
   for (std::size_t t = 0; t < spans.size(); ++t) {
-    if (spans[t].end == never || program.tasks[t].phase == Phase::save) continue;
-    Time& end = ends[program.tasks[t].step];
+    if (spans[t].end == never) continue;
+    Time& end = program.tasks[t].phase == Phase::save ? ends.save : ends.steps[program.tasks[t].step];
     end = std::max(end, spans[t].end);
   }
-  for (std::size_t s = 1; s < ends.size(); ++s) ends[s] = std::max(ends[s], ends[s - 1]);
+  for (std::size_t s = 1; s < steps; ++s) ends.steps[s] = std::max(ends.steps[s], ends.steps[s - 1]);
   return ends;
 }
 
@@ -37,18 +43,6 @@ void measure_step(Outcome& outcome, std::uint16_t steps) {
     if (steps > 1) outcome.step_begin = std::max(outcome.step_begin, ends[steps - 2u]);
   }
   outcome.step_time = end - outcome.step_begin;
-}
-
-void measure_save(const Plan& plan, Outcome& outcome) {
-  Time end = outcome.step_begin + outcome.step_time;
-  for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    const Program& program = plan.programs[p];
-    for (std::size_t t = 0; t < program.tasks.size(); ++t) {
-      const Time done = outcome.programs[p].spans[t].end;
-      if (program.tasks[t].phase == Phase::save && done != never) end = std::max(end, done);
-    }
-  }
-  outcome.save_time = end - (outcome.step_begin + outcome.step_time);
 }
 
 /// What each link carried from `begin` to `end`: a transfer that lies partly outside counts with its part inside.
@@ -72,36 +66,40 @@ std::vector<LinkOutcome> measure_links(const Plan& plan, const std::vector<FlowS
   return links;
 }
 
-Ledger replay(const Program& program, const Trace& trace, std::uint16_t steps, MemoryCache* memory) {
-  if (memory == nullptr) return replay_memory(program, trace.spans, trace.instants, steps);
-  return make_ledger(program, trace.instants, steps, *memory->replay(program, trace.spans, trace.instants, steps));
-}
-
 }  // namespace
 
-Outcome run(const Plan& plan, MemoryCache* memory) {
+PreparedPlan prepare(const Plan& plan) {
   check_plan(plan);
-  return run_again(plan, memory);
+  PreparedPlan prepared;
+  for (const Program& program : plan.programs) prepared.memory.push_back(memory_script(program, plan.steps));
+  prepared.forerunners = forerunners(plan, prepared.memory);
+  return prepared;
 }
 
-Outcome run_again(const Plan& plan, MemoryCache* memory) {
+Outcome run(const Plan& plan) { return run(plan, prepare(plan)); }
+
+Outcome run(const Plan& plan, const PreparedPlan& prepared, MemoryCache* memory) {
   Timeline timeline = play(plan);
   if (const Delays delays = contention(plan, timeline); !delays.empty()) timeline = play(plan, delays);
   Outcome outcome;
   outcome.events = timeline.events;
   outcome.deadlock = find_deadlock(plan, timeline);
 
+  const auto devices = replay_devices(plan, prepared.memory, prepared.forerunners, timeline, memory);
   std::vector<std::vector<HostLevel>> levels;
+  Time saved;
   for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-    Ledger ledger = replay(plan.programs[p], timeline.programs[p], plan.steps, memory);
+    const MemoryScript& script = prepared.memory[p];
     ProgramOutcome& program = outcome.programs.emplace_back();
     program.spans = std::move(timeline.programs[p].spans);
     program.instants = std::move(timeline.programs[p].instants);
-    program.step_end = step_ends(plan.programs[p], program.spans, plan.steps);
-    program.device = std::move(ledger.device);
-    program.device_by_stage = std::move(ledger.device_by_stage);
-    program.final_device_bytes = ledger.final_device_bytes;
-    levels.push_back(std::move(ledger.host));
+    Ends ends = find_ends(plan.programs[p], program.spans, plan.steps);
+    program.step_end = std::move(ends.steps);
+    saved = std::max(saved, ends.save);
+    program.device_by_stage = device_peaks(*devices[p], script, program.instants);
+    program.device = highest(program.device_by_stage);
+    program.final_device_bytes = devices[p]->final_bytes;
+    levels.push_back(replay_host_memory(plan.programs[p], script, program.instants));
   }
   for (std::size_t h = 0; h < plan.host_classes.size(); ++h) {
     std::vector<HostShare> shares;
@@ -111,8 +109,9 @@ Outcome run_again(const Plan& plan, MemoryCache* memory) {
     outcome.hosts.push_back(host_peak(shares, stage_count(plan.steps)));
   }
   measure_step(outcome, plan.steps);
-  measure_save(plan, outcome);
-  outcome.links = measure_links(plan, timeline.flows, outcome.step_begin, outcome.step_begin + outcome.step_time);
+  const Time last_step = outcome.step_begin + outcome.step_time;
+  outcome.save_time = std::max(saved, last_step) - last_step;
+  outcome.links = measure_links(plan, timeline.flows, outcome.step_begin, last_step);
   outcome.flows = std::move(timeline.flows);
   return outcome;
 }

@@ -86,6 +86,7 @@ class EventLoop {
   std::vector<TaskState> tasks_;
   std::vector<Span> spans_;
   std::vector<Waiter> waiters_;
+  std::size_t running_ = 0;           ///< tasks whose end is not known
   std::vector<std::uint32_t> ended_;  ///< tasks whose end is known and not yet told
   std::vector<TransferState> transfers_;
   std::vector<Begin> begins_;  ///< heap, earliest first
@@ -119,6 +120,7 @@ EventLoop::EventLoop(const Plan& plan, const Delays& delays)
   for (std::size_t p = 0; p < delays.size(); ++p) {
     for (std::size_t t = 0; t < delays[p].size(); ++t) tasks_[hosts_[p].first_task + t].duration = delays[p][t];
   }
+  running_ = tasks;
   spans_.assign(tasks, Span{never, never});
   waiters_.reserve(edges);
   ended_.reserve(tasks);
@@ -140,7 +142,9 @@ Timeline EventLoop::play() {
     begin_flows(now);
     share_links(now);
   }
+  timeline_.complete = running_ == 0;
   for (Host& host : hosts_) {
+    timeline_.complete = timeline_.complete && host.next == host.program->instructions.size();
     timeline_.events += static_cast<std::int64_t>(host.next);
     host.instants.resize(host.next);
     const auto first = spans_.begin() + host.first_task;
@@ -222,6 +226,7 @@ void EventLoop::arrive(std::uint32_t number) {
 
 void EventLoop::end_task(std::uint32_t number, Time end) {
   spans_[number].end = end;
+  --running_;
   if (tasks_[number].first_waiter != none) ended_.push_back(number);
 }
 

@@ -19,6 +19,7 @@ struct Timeline {
   std::vector<Trace> programs;
   std::vector<FlowSpan> flows;  ///< by begin; without the empty ones
   std::int64_t events = 0;      ///< instructions, flows' begins and ends
+  bool complete = false;        ///< every task ended and every host thread came to its end
 };
 
 /// How much longer each task of each program takes than planned; empty: none.

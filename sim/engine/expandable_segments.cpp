@@ -22,9 +22,10 @@ std::int64_t CachingAllocator::expandable_size(BlockId block) const {
   return at(block).size + (is(next, State::unmapped) ? at(next).size : 0);
 }
 
-CachingAllocator::FreeList::iterator CachingAllocator::best_to_expand(FreeList& list, FreeList::iterator fits) {
-  for (auto next = std::next(fits); next != list.end() && expandable_size(next->block) < expandable_size(fits->block);
-       ++next) {
+FreeList::Position CachingAllocator::best_to_expand(const FreeList& list, FreeList::Position fits) const {
+  for (auto next = list.next(fits);
+       !list.is_end(next) && expandable_size(list.block(next)) < expandable_size(list.block(fits));
+       next = list.next(next)) {
     fits = next;
   }
   return fits;
@@ -32,7 +33,7 @@ CachingAllocator::FreeList::iterator CachingAllocator::best_to_expand(FreeList& 
 
 /// A free block of at least `size`, mapped where it is not yet. Not valid: it would pass the limit; pages that were
 /// mapped on the way stay.
-CachingAllocator::BlockId CachingAllocator::expand(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
+BlockId CachingAllocator::expand(std::uint32_t pool, std::int64_t size, bool whatever_the_limit) {
   BlockId block = find_addresses(pool, size);
   if (at(block).state == State::unmapped) {
     block = map(block, std::min(at(block).size, size), whatever_the_limit);
@@ -48,7 +49,7 @@ CachingAllocator::BlockId CachingAllocator::expand(std::uint32_t pool, std::int6
 }
 
 /// The lowest addresses of the pool, free or unmapped, that have room for `size`: where they begin.
-CachingAllocator::BlockId CachingAllocator::find_addresses(std::uint32_t pool, std::int64_t size) {
+BlockId CachingAllocator::find_addresses(std::uint32_t pool, std::int64_t size) {
   for (const BlockId unmapped : unmapped_[pool]) {
     const BlockId before = at(unmapped).previous;
     const BlockId first = is(before, State::cached) ? before : unmapped;
@@ -63,7 +64,7 @@ CachingAllocator::BlockId CachingAllocator::find_addresses(std::uint32_t pool, s
 }
 
 /// A segment reserves addresses for an eighth more than the device holds.
-CachingAllocator::BlockId CachingAllocator::new_addresses(std::uint32_t pool, std::int64_t size) {
+BlockId CachingAllocator::new_addresses(std::uint32_t pool, std::int64_t size) {
   const Bytes room(round_up(std::max(device_bytes_ + device_bytes_ / 8, size), page_size(pool)));
   const std::int64_t address = next_address_.value();
   next_address_ += room;
@@ -74,7 +75,7 @@ CachingAllocator::BlockId CachingAllocator::new_addresses(std::uint32_t pool, st
 
 /// Puts memory behind the first `size` bytes of an unmapped block, in whole pages, and joins it with free neighbours;
 /// returns the free block that results.
-CachingAllocator::BlockId CachingAllocator::map(BlockId block, std::int64_t size, bool whatever_the_limit) {
+BlockId CachingAllocator::map(BlockId block, std::int64_t size, bool whatever_the_limit) {
   SHARDSIM_CHECK(is(block, State::unmapped), "only addresses without memory can get some");
   const Bytes mapped(round_up(size, page_size(at(block).pool)));
   most_wanted_ = std::max(most_wanted_, (reserved_ + mapped).value());
@@ -103,8 +104,7 @@ void CachingAllocator::take_unmapped(BlockId id) {
 }
 
 void CachingAllocator::unmap_free_pages(std::uint32_t pool) {
-  const FreeList cached = pools_[pool];  // unmapping changes the list
-  for (const Free& entry : cached) unmap(entry.block);
+  for (const BlockId block : pools_[pool].blocks()) unmap(block);
 }
 
 /// Takes the memory from behind the whole pages of a free block; what is left of it before and behind stays free.

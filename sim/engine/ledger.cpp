@@ -6,28 +6,15 @@
 
 namespace shardsim {
 
-namespace {
-
-PoolPeak highest(const std::vector<PoolPeak>& stages) {
-  PoolPeak peak;
-  for (const PoolPeak& stage : stages) {
-    const std::int64_t reserved = std::max(peak.reserved, stage.reserved);
-    if (stage.allocated > peak.allocated) peak = stage;
-    peak.reserved = reserved;
-  }
-  return peak;
-}
-
-std::vector<HostLevel> replay_host(const Program& program, std::span<const Time> instants, std::uint16_t steps) {
+std::vector<HostLevel> replay_host_memory(const Program& program, const MemoryScript& script,
+                                          std::span<const Time> instants) {
   std::vector<HostLevel> levels;
-  std::size_t stage = stage_of(Mark{}, steps);
   PinnedAllocator pinned;
   Bytes pageable, storage;
   std::array<std::int64_t, category_count> pageable_by_category{};
-  for (std::size_t i = 0; i < instants.size(); ++i) {
-    const Instruction instruction = program.instructions[i];
-    if (instruction.kind == Instruction::Kind::mark) stage = stage_of(program.marks[instruction.index], steps);
-    if (!is_memory(instruction)) continue;
+  for (const MemoryScript::HostLine& line : script.host) {
+    if (line.instruction >= instants.size()) break;
+    const Instruction instruction = program.instructions[line.instruction];
     const Tensor& tensor = program.tensors[instruction.index];
     const bool allocates = instruction.kind == Instruction::Kind::allocate;
     const Bytes change(allocates ? tensor.bytes : -tensor.bytes);
@@ -49,31 +36,43 @@ std::vector<HostLevel> replay_host(const Program& program, std::span<const Time>
         storage += change;
         break;
     }
-    HostLevel level{instants[i], stage, pinned.reserved(), pageable.value(), storage.value(), pinned.by_category(), i};
+    HostLevel level{instants[line.instruction], line.stage,      pinned.reserved(), pageable.value(), storage.value(),
+                    pinned.by_category(),       line.instruction};
     for (std::size_t c = 0; c < category_count; ++c) level.by_category[c] += pageable_by_category[c];
     levels.push_back(level);
   }
   return levels;
 }
 
-}  // namespace
-
-Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
-                     std::uint16_t steps) {
-  return make_ledger(program, instants, steps, replay_device_memory(program, spans, instants, steps));
+std::vector<PoolPeak> device_peaks(const DeviceMemory& device, const MemoryScript& script,
+                                   std::span<const Time> instants) {
+  std::vector<PoolPeak> peaks;
+  for (const DeviceMemory::Peak& stage : device.stages) {
+    PoolPeak& peak = peaks.emplace_back();
+    if (stage.line == DeviceMemory::nowhere) continue;
+    const std::size_t instruction = script.device.lines[stage.line].instruction;
+    peak = {stage.allocated,
+            stage.reserved,
+            stage.by_category,
+            instants[instruction],
+            script.mark_at(instruction),
+            instruction,
+            {}};
+    for (const std::uint32_t allocation : stage.largest) {
+      peak.largest.push_back(script.device.allocations[allocation].tensor);
+    }
+  }
+  return peaks;
 }
 
-Ledger make_ledger(const Program& program, std::span<const Time> instants, std::uint16_t steps,
-                   const DeviceMemory& device) {
-  Ledger ledger;
-  ledger.device_by_stage = device.stages;
-  for (std::size_t stage = 0; stage < device.stages.size(); ++stage) {
-    if (device.seen[stage]) ledger.device_by_stage[stage].instant = instants[device.stages[stage].instruction];
+PoolPeak highest(const std::vector<PoolPeak>& stages) {
+  PoolPeak peak;
+  for (const PoolPeak& stage : stages) {
+    const std::int64_t reserved = std::max(peak.reserved, stage.reserved);
+    if (stage.allocated > peak.allocated) peak = stage;
+    peak.reserved = reserved;
   }
-  ledger.device = highest(ledger.device_by_stage);
-  ledger.final_device_bytes = device.final_bytes;
-  ledger.host = replay_host(program, instants, steps);
-  return ledger;
+  return peak;
 }
 
 }  // namespace shardsim

@@ -1,4 +1,4 @@
-// What one program's memories held: its allocations replayed in the order of its host thread.
+// What one program's memories held, and when.
 #pragma once
 
 #include <array>
@@ -23,19 +23,14 @@ struct HostLevel {
   std::size_t instruction = 0;                             ///< Program::instructions: the one that made it so
 };
 
-struct Ledger {
-  PoolPeak device;
-  std::vector<PoolPeak> device_by_stage;
-  std::int64_t final_device_bytes = 0;
-  std::vector<HostLevel> host;  ///< in the host thread's order
-};
-
-/// `spans`: by task; `instants`: the host thread's clock after each instruction; where it stopped early, the rest is
-/// not replayed.
-Ledger replay_memory(const Program& program, std::span<const Span> spans, std::span<const Time> instants,
-                     std::uint16_t steps);
-/// The same where the device's part is known.
-Ledger make_ledger(const Program& program, std::span<const Time> instants, std::uint16_t steps,
-                   const DeviceMemory& device);
+/// `instants`: the host thread's clock after each instruction; where it stopped early, the rest is not replayed.
+/// What the rank holds outside its device, in the host thread's order.
+std::vector<HostLevel> replay_host_memory(const Program& program, const MemoryScript& script,
+                                          std::span<const Time> instants);
+/// The device's peak inside each stage_of(), in the program's words.
+std::vector<PoolPeak> device_peaks(const DeviceMemory& device, const MemoryScript& script,
+                                   std::span<const Time> instants);
+/// The highest of them.
+PoolPeak highest(const std::vector<PoolPeak>& stages);
 
 }  // namespace shardsim

@@ -77,13 +77,17 @@ PlanCache::Planned PlanCache::plan(const std::string& machine, const Request& re
   if (found != known_.end()) {
     known_.splice(known_.begin(), known_, found);
     revalue(known_.front().run, sized.amounts, topology);
-    return {known_.front().run, true};
+    return {known_.front().run, known_.front().number};
   }
   PlannedRun run = make_plan(request, topology, architecture);
   const std::size_t bytes = bytes_of(run);
-  known_.push_front({machine, request, sized.structure, std::move(run), bytes});
+  known_.push_front({machine, request, sized.structure, std::move(run), bytes, ++planned_});
   forget();
-  return {known_.front().run, false};
+  return {known_.front().run, planned_};
+}
+
+bool PlanCache::keeps(std::uint64_t structure) const {
+  return std::any_of(known_.begin(), known_.end(), [&](const Known& known) { return known.number == structure; });
 }
 
 }  // namespace shardsim

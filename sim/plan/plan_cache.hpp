@@ -18,12 +18,14 @@ class PlanCache {
   /// A plan that stays as it is until the next call.
   struct Planned {
     const PlannedRun& run;
-    bool is_revalued = false;  ///< its structure is that of a plan which was given out before
+    std::uint64_t structure = 0;  ///< the same for plans that differ in sizes and durations alone
   };
   /// `request` as with_runtime_defaults() returned it, `architecture` with the request's adapters; `machine` is a text
   /// that no other topology has.
   Planned plan(const std::string& machine, const Request& request, const Topology& topology,
                const Architecture& architecture);
+  /// False for a structure whose plan is not kept any more.
+  bool keeps(std::uint64_t structure) const;
 
  private:
   struct Known {
@@ -32,6 +34,7 @@ class PlanCache {
     std::shared_ptr<const std::vector<std::uint32_t>> structure;
     PlannedRun run;
     std::size_t bytes = 0;
+    std::uint64_t number = 0;
   };
   struct Sized {
     std::string model;
@@ -45,6 +48,7 @@ class PlanCache {
   void forget();
 
   std::list<Known> known_;  ///< last used first
+  std::uint64_t planned_ = 0;
   std::list<Sized> sized_;  ///< likewise
 };
 

@@ -37,7 +37,7 @@ std::vector<MemoryLevel> host_levels(const Plan& plan, const Outcome& outcome, s
     if (program.host_class != host_class) continue;
     HostLevel before;
     for (const HostLevel& level :
-         replay_memory(program, outcome.programs[p].spans, outcome.programs[p].instants, plan.steps).host) {
+         replay_host_memory(program, memory_script(program, plan.steps), outcome.programs[p].instants)) {
       MemoryLevel change;
       change.instant = level.instant;
       change.program = p;

@@ -32,22 +32,35 @@ struct Edge {
   Part part;
 };
 
-}  // namespace
+bool is_before(const Edge& a, const Edge& b) { return a.instant < b.instant; }
 
-StepParts split_step(const Program& program, const ProgramOutcome& outcome, Time begin, Time length) {
-  const Time end = begin + length;
-  std::vector<Edge> edges;
+/// Beginnings and ends inside the window, in time's order. Those of one stream come in it, because its tasks run one
+/// after the other.
+std::vector<Edge> edges_of(const Program& program, const ProgramOutcome& outcome, Time begin, Time end) {
+  std::vector<std::vector<Edge>> of_stream(program.streams.size());
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {
     if (program.tasks[i].kind == TaskKind::rendezvous) continue;  // waiting for others is idleness
     const Time from = std::max(outcome.spans[i].start, begin);
     const Time to = std::min(outcome.spans[i].end, end);
     if (from >= to) continue;
     const Part part = part_of(program.tasks[i]);
+    std::vector<Edge>& edges = of_stream[program.tasks[i].stream.index()];
     edges.push_back({from, 1, part});
     edges.push_back({to, -1, part});
   }
-  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.instant < b.instant; });
+  std::vector<Edge> all, merged;
+  for (const std::vector<Edge>& edges : of_stream) {
+    merged.resize(all.size() + edges.size());
+    std::merge(all.begin(), all.end(), edges.begin(), edges.end(), merged.begin(), is_before);
+    all.swap(merged);
+  }
+  return all;
+}
 
+}  // namespace
+
+StepParts split_step(const Program& program, const ProgramOutcome& outcome, Time begin, Time length) {
+  const Time end = begin + length;
   std::array<std::int32_t, part_count> running{};
   std::array<Time, part_count + 1> spent{};
   Time now = begin;
@@ -57,7 +70,7 @@ StepParts split_step(const Program& program, const ProgramOutcome& outcome, Time
     spent[part] += instant - now;
     now = instant;
   };
-  for (const Edge& edge : edges) {
+  for (const Edge& edge : edges_of(program, outcome, begin, end)) {
     if (edge.instant > now) pass_until(edge.instant);
     running[edge.part] += edge.change;
   }

@@ -56,12 +56,14 @@ void report(const char* name, const Plan& plan, double calibration) {
   }
   const Outcome outcome = run(plan);
   const Timeline timeline = play(plan);
+  const std::vector<MemoryScript> scripts = prepare(plan).memory;
   const double whole = median_ns([&] { run(plan); });
   const double loop = median_ns([&] { play(plan); });
   const double check = median_ns([&] { check_plan(plan); });
   const double memory = median_ns([&] {
     for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-      replay_memory(plan.programs[p], timeline.programs[p].spans, timeline.programs[p].instants, plan.steps);
+      replay_device_memory(plan.programs[p], scripts[p].device,
+                           {timeline.programs[p].spans, timeline.programs[p].instants}, plan.steps);
     }
   });
   const double n = static_cast<double>(tasks), m = static_cast<double>(memory_events);

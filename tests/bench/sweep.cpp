@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "sim/engine/freed_memory.hpp"
 #include "sim/plan/runtime_defaults.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/search/evaluate.hpp"
@@ -115,6 +116,7 @@ double tasks_of(const OptionTexts& texts) {
 }  // namespace
 
 int main(int count, char** words) {
+  keep_freed_memory();
   const std::size_t every = count > 1 ? std::clamp<std::size_t>(std::strtoull(words[1], nullptr, 10), 1, 48) : 1;
   const std::vector<std::vector<OptionTexts>> all = stretches(every);
   double points = 0, tasks = 0;

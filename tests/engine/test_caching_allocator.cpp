@@ -157,7 +157,7 @@ TEST_CASE("whatever comes and goes, the books balance") {
   std::mt19937_64 random(7);
   for (int round = 0; round < 20; ++round) {
     CachingAllocator a(2, 512 * MiB);
-    std::vector<CachingAllocator::BlockId> live;
+    std::vector<BlockId> live;
     std::int64_t sum = 0;
     for (int i = 0; i < 2000; ++i) {
       if (live.empty() || random() % 5 < 3) {

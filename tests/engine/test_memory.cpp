@@ -93,6 +93,31 @@ TEST_CASE("each stage has its own peak, from the level at which it begins") {
   CHECK(out.final_device_bytes == 0);
 }
 
+TEST_CASE("a device that presses gets cached memory back, and one that is too small from the first allocation on") {
+  const auto run_on = [](std::int64_t capacity) {
+    PlanWriter w;
+    const std::size_t p = w.program();
+    w.plan.programs[p].capacity_bytes = capacity;
+    w.step(p, 0);
+    w.allocate(p, Pool::device, 30 * MiB, Category::weights);
+    w.release(p, w.allocate(p, Pool::device, 500 * MiB));
+    w.release(p, w.allocate(p, Pool::device, 520 * MiB));
+    w.allocate(p, Pool::device, 600 * MiB);
+    return run(w.plan).programs[p].device;
+  };
+  const PoolPeak roomy = run_on(2 * GiB);
+  CHECK(roomy.allocated == 630 * MiB);
+  CHECK(roomy.reserved == 1650 * MiB);  // what was freed stays cached
+  const PoolPeak pressed = run_on(1100 * MiB);
+  CHECK(pressed.allocated == 630 * MiB);
+  CHECK(pressed.reserved == 1050 * MiB);  // before the 600 MiB
+  for (const std::int64_t capacity : {100 * MiB, 629 * MiB}) {
+    const PoolPeak too_small = run_on(capacity);
+    CHECK(too_small.allocated == 630 * MiB);
+    CHECK(too_small.reserved == 630 * MiB);
+  }
+}
+
 TEST_CASE("an emptied cache gives back what is wholly free") {
   PlanWriter w;
   const std::size_t p = w.program();

@@ -103,7 +103,7 @@ Replayed replay(const RecordedTrace& trace) {
                              trace.allocator == "expandable" ? Segments::expandable : Segments::fixed,
                              trace.device_bytes);
   const std::vector<std::size_t> ends = find_ends(trace);
-  std::vector<CachingAllocator::BlockId> blocks;
+  std::vector<BlockId> blocks;
   std::int64_t allocated = 0, reserved = 0;
   Replayed result;
   for (std::size_t i = 0; i < trace.operations.size(); ++i, ++result.equal) {

@@ -91,18 +91,50 @@ TEST_CASE("device memory that is short is another matter than device memory that
   };
   const Plan small = program("2xRTX-4090"), large = program("2xH100");
   for (const Plan* plan : {&small, &large, &small}) {
-    const Program& first = plan->programs.front();
-    const Trace trace = play(*plan).programs.front();
-    const auto kept = memory.replay(first, trace.spans, trace.instants, plan->steps);
-    const DeviceMemory fresh = replay_device_memory(first, trace.spans, trace.instants, plan->steps);
-    for (std::size_t stage = 0; stage < fresh.stages.size(); ++stage) {
-      CHECK(kept->stages[stage].allocated == fresh.stages[stage].allocated);
-      CHECK(kept->stages[stage].reserved == fresh.stages[stage].reserved);
+    const PreparedPlan prepared = prepare(*plan);
+    const Timeline timeline = play(*plan);
+    const auto kept = replay_devices(*plan, prepared.memory, prepared.forerunners, timeline, &memory);
+    for (std::size_t p = 0; p < plan->programs.size(); ++p) {
+      const Trace& trace = timeline.programs[p];
+      const DeviceMemory fresh = replay_device_memory(plan->programs[p], prepared.memory[p].device,
+                                                      {trace.spans, trace.instants}, plan->steps);
+      INFO("program " << p);
+      REQUIRE(kept[p]->stages.size() == fresh.stages.size());
+      for (std::size_t stage = 0; stage < fresh.stages.size(); ++stage) {
+        CHECK(kept[p]->stages[stage].allocated == fresh.stages[stage].allocated);
+        CHECK(kept[p]->stages[stage].reserved == fresh.stages[stage].reserved);
+        CHECK(kept[p]->stages[stage].line == fresh.stages[stage].line);
+        CHECK(kept[p]->stages[stage].by_category == fresh.stages[stage].by_category);
+        CHECK(kept[p]->stages[stage].largest == fresh.stages[stage].largest);
+      }
+      CHECK(kept[p]->final_bytes == fresh.final_bytes);
     }
-    CHECK(kept->final_bytes == fresh.final_bytes);
   }
-  const Program& first = small.programs.front();
-  const Trace trace = play(small).programs.front();
-  CHECK_FALSE(replay_device_memory(first, trace.spans, trace.instants, small.steps)
-                  .holds_for(memory_limit(large.programs.front())));
+}
+
+TEST_CASE("programs that begin alike are replayed together, and each as if it were alone") {
+  for (const std::string strategy : {"zero1", "zero2", "zero2-offload", "fsdp", "fsdp-offload", "fsdp1"}) {
+    for (const std::string allocator : {"caching", "expandable"}) {
+      const Plan plan = test::plan({"--topology", "8xA100", "--strategy", strategy, "--model", "gpt2", "--allocator",
+                                    allocator, "--seq-len", "512"},
+                                   Folding::off)
+                            .run.plan;
+      const PreparedPlan prepared = prepare(plan);
+      const Timeline timeline = play(plan);
+      const auto together = replay_devices(plan, prepared.memory, prepared.forerunners, timeline, nullptr);
+      for (std::size_t p = 0; p < plan.programs.size(); ++p) {
+        const Trace& trace = timeline.programs[p];
+        const DeviceMemory alone = replay_device_memory(plan.programs[p], prepared.memory[p].device,
+                                                        {trace.spans, trace.instants}, plan.steps);
+        INFO(strategy << ", " << allocator << ", program " << p);
+        for (std::size_t stage = 0; stage < alone.stages.size(); ++stage) {
+          CHECK(together[p]->stages[stage].allocated == alone.stages[stage].allocated);
+          CHECK(together[p]->stages[stage].reserved == alone.stages[stage].reserved);
+          CHECK(together[p]->stages[stage].by_category == alone.stages[stage].by_category);
+          CHECK(together[p]->stages[stage].largest == alone.stages[stage].largest);
+        }
+        CHECK(together[p]->most_wanted == alone.most_wanted);
+      }
+    }
+  }
 }
