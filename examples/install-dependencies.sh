@@ -7,7 +7,8 @@ set -euo pipefail
 packages=(g++ cmake ninja-build libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libyaml-cpp-dev libfmt-dev
           libsqlite3-dev libopenmpi-dev openmpi-bin libexpat1-dev libhwloc-dev zlib1g-dev libprotozero-dev libjs-vega help2man)
 if [[ ${1:-} == --tests ]]; then
-  packages+=(catch2 librapidcheck-dev libsimgrid-dev chromium chromium-driver python3 fonts-dejavu-core zsh fish)
+  packages+=(catch2 librapidcheck-dev libsimgrid-dev chromium chromium-driver python3 fonts-dejavu-core zsh fish
+             clang libclang-rt-dev libomp-dev llvm)
 fi
 
 if ! command -v dpkg-query >/dev/null; then

@@ -62,9 +62,10 @@ class Extension {
 };
 
 /// PEFT's lora.Linear takes the module's place; the module becomes its base_layer.
-void add_low_rank(Architecture& model, Extension& extension, ModuleId target, const Peft& peft) {
+void add_low_rank(Architecture& model, Extension& extension, ModuleId target, const Peft& peft,
+                  const AdapterRanks& ranks) {
   const Module original = model.module(target);
-  const std::int64_t rank = rank_of(original.name, peft);
+  const std::int64_t rank = ranks.of(original.name);
   const ModuleId base = extension.add(target, "base_layer", original.class_name, ModuleKind::linear);
   Module& inner = model.modules[base.index()];
   inner.in_features = original.in_features;
@@ -239,7 +240,8 @@ Architecture apply_adapter(Architecture model, const Peft& peft) {
                        "other modules to save, such as lm_head");
     }
     train_biases(model, peft, targets);
-    for (const ModuleId target : targets) add_low_rank(model, extension, target, peft);
+    const AdapterRanks ranks(peft);
+    for (const ModuleId target : targets) add_low_rank(model, extension, target, peft, ranks);
   }
   for (const ModuleId id : saved) copy_module(model, extension, id);
   return model;

@@ -1,5 +1,7 @@
 #include "model/adapter_targets.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <regex>
@@ -39,12 +41,49 @@ std::string known_targets(const Architecture& model) {
   return text;
 }
 
+/// std::regex calls itself for each open parenthesis and for each state that it passes through: both are bounded, a
+/// state being a character, as often as the repetitions around it may unroll it.
+void check_extent(const std::string& pattern, const std::string& where) {
+  constexpr double most_states = 4000;
+  constexpr int deepest = 50;
+  double unrolled = static_cast<double>(pattern.size());
+  int open = 0, deepest_open = 0;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '\\') {
+      ++i;
+    } else if (pattern[i] == '(') {
+      deepest_open = std::max(deepest_open, ++open);
+    } else if (pattern[i] == ')') {
+      --open;
+    } else if (pattern[i] == '{') {
+      double most = 1, bound = 0;
+      for (std::size_t at = i + 1; at < pattern.size() && pattern[at] != '}'; ++at) {
+        bound = pattern[at] == ',' ? 0 : bound * 10 + (pattern[at] - '0');
+        most = std::max(most, bound);
+      }
+      unrolled *= most;
+    }
+  }
+  if (unrolled > most_states || deepest_open > deepest) {
+    throw InputError("a regular expression is too long", where,
+                     fmt::format("at most {} characters, counted as often as {{N}} repeats them, and {} parentheses in "
+                                 "one another",
+                                 most_states, deepest));
+  }
+}
+
 std::regex expression(const std::string& pattern, const std::string& where) {
+  check_extent(pattern, where);
   try {
+#ifdef __GLIBCXX__
+    // Without it some expressions take a time that doubles with each letter of a name.
+    return std::regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
+#else
     return std::regex(pattern);
+#endif
   } catch (const std::regex_error&) {
     throw InputError("'" + pattern + "' is not a regular expression that is understood here", where,
-                     "module names, or an expression without look-behind");
+                     "module names, or an expression without look-behind and references back");
   }
 }
 
@@ -118,12 +157,21 @@ std::vector<ModuleId> target_modules(const Architecture& model, const Peft& peft
                    "target_modules, exclude_modules, layers_to_transform", known_targets(model));
 }
 
-std::int64_t rank_of(std::string_view module, const Peft& peft) {
-  for (const auto& [pattern, rank] : peft.rank_pattern) {
-    const std::regex wanted = expression("(.*\\.)?(" + pattern + ")", "rank_pattern");
-    if (std::regex_match(module.begin(), module.end(), wanted)) return rank;
+AdapterRanks::AdapterRanks(const Peft& peft) : otherwise_(peft.rank) {
+  constexpr std::size_t most = 1000;
+  if (peft.rank_pattern.size() > most) {
+    throw InputError(fmt::format("{} expressions name ranks", peft.rank_pattern.size()), "rank_pattern",
+                     fmt::format("at most {}", most));
   }
-  return peft.rank;
+  for (const auto& [pattern, rank] : peft.rank_pattern) {
+    patterns_.emplace_back(expression("(.*\\.)?(" + pattern + ")", "rank_pattern"), rank);
+  }
+}
+
+std::int64_t AdapterRanks::of(std::string_view module) const {
+  const auto fits = [&](const auto& pattern) { return std::regex_match(module.begin(), module.end(), pattern.first); };
+  const auto found = std::find_if(patterns_.begin(), patterns_.end(), fits);
+  return found == patterns_.end() ? otherwise_ : found->second;
 }
 
 std::span<const std::string_view> default_targets(Family family) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <regex>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/adapter.hpp"
@@ -17,7 +19,17 @@ std::vector<ModuleId> inner_linear_modules(const Architecture& model);
 /// names, without those that are excluded, in the layers asked for. Throws InputError where none is left.
 std::vector<ModuleId> target_modules(const Architecture& model, const Peft& peft);
 
-/// The rank of the adapter on a module: the first pattern that fits its name, or `peft.rank`.
-std::int64_t rank_of(std::string_view module, const Peft& peft);
+/// The ranks of the adapters on modules.
+class AdapterRanks {
+ public:
+  /// Throws InputError for an expression of `rank_pattern` that is not understood.
+  explicit AdapterRanks(const Peft& peft);
+  /// That of the first pattern that fits the name, or `peft.rank`.
+  std::int64_t of(std::string_view module) const;
+
+ private:
+  std::vector<std::pair<std::regex, std::int64_t>> patterns_;
+  std::int64_t otherwise_;
+};
 
 }  // namespace shardsim

@@ -67,6 +67,11 @@ std::int64_t Architecture::parameter_count() const {
   for (const Parameter& parameter : parameters) {
     if (__builtin_add_overflow(count, parameter.numel, &count)) throw_overflow("the number of parameters");
   }
+  constexpr std::int64_t most_parameters = 1'000'000'000'000'000;
+  if (count > most_parameters) {
+    throw InputError("the model has " + std::to_string(count) + " parameters", name,
+                     "at most " + std::to_string(most_parameters));
+  }
   return count;
 }
 

@@ -175,7 +175,7 @@ class Architecture {
     const ModuleId parent = module(id).parent;
     return parent.valid() && module(parent).is_copied() && module(parent).children.front() == id;
   }
-  /// Elements of all parameters, tied ones once.
+  /// Elements of all parameters, tied ones once. Throws InputError beyond 1e15: their bytes stay within 64 bits.
   std::int64_t parameter_count() const;
   /// Elements of those that are trained.
   std::int64_t trainable_count() const;

@@ -1,7 +1,8 @@
 #include "model/config.hpp"
 
 #include <cmath>
-#include <fstream>
+
+#include "model/core/read_file.hpp"
 
 namespace shardsim {
 
@@ -11,21 +12,7 @@ using nlohmann::json;
 
 /// No tensor of any model comes near; products of three such widths are checked where they are formed.
 constexpr std::int64_t largest_size = 1'000'000'000;
-constexpr std::size_t largest_file = 16u << 20;
 constexpr int deepest_value = 64;
-
-std::string load(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw InputError("cannot read the model's config", path.string(), "a readable config.json");
-  std::string text;
-  char chunk[16384];
-  while (text.size() <= largest_file && (stream.read(chunk, sizeof chunk) || stream.gcount() > 0)) {
-    text.append(chunk, static_cast<std::size_t>(stream.gcount()));
-  }
-  if (text.size() > largest_file) throw InputError("the file is larger than 16 MiB", path.string(), "a config.json");
-  if (stream.bad() || text.empty()) throw InputError("the file holds nothing", path.string(), "a config.json");
-  return text;
-}
 
 std::string shown(const json& value) {
   constexpr std::size_t enough = 60;
@@ -37,7 +24,8 @@ std::string shown(const json& value) {
 }  // namespace
 
 Config Config::read(const std::filesystem::path& path) {
-  const std::string text = load(path);
+  const std::string text = read_file(path, {"", "a config.json", settings_limit});
+  if (text.empty()) throw InputError("the file holds nothing", path.string(), "a config.json");
   json values;
   // Deeper values would be copied and printed by recursion.
   const auto keeps = [&](int depth, json::parse_event_t, const json&) {

@@ -50,6 +50,7 @@ const Reader& find_reader(const std::string& model_type, const Config& config) {
 void check_extent(const Config& config, const Dimensions& dims) {
   constexpr std::int64_t most_layers = 10'000;
   constexpr std::int64_t most_blocks = 200'000;
+  constexpr std::int64_t most_positions = 10'000'000;  // gpt2's masks are their square, in each layer
   if (dims.layers > most_layers) {
     throw InputError("the model has " + std::to_string(dims.layers) + " layers", config.file(),
                      "at most " + std::to_string(most_layers));
@@ -57,6 +58,10 @@ void check_extent(const Config& config, const Dimensions& dims) {
   if (dims.experts && dims.experts->count > most_blocks / dims.layers) {
     throw InputError("every layer has " + std::to_string(dims.experts->count) + " experts", config.file(),
                      "at most " + std::to_string(most_blocks) + " in all layers together");
+  }
+  if (dims.max_positions > most_positions) {
+    throw InputError("the model has " + std::to_string(dims.max_positions) + " positions", config.file(),
+                     "at most " + std::to_string(most_positions));
   }
   if (dims.experts && dims.experts->per_token > dims.experts->count) {
     config.refuse("num_experts_per_tok", "is " + std::to_string(dims.experts->per_token),

@@ -138,10 +138,10 @@ std::int64_t integer(std::string_view number, Wide factor, Rounding rounding, co
 }
 
 double real(std::string_view number, double factor, const Source& source) {
+  constexpr double most = 1e30;  // of bytes or FLOPs a second; sums and products of some stay finite
   double value = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-  if (error != std::errc{} || end != number.data() + number.size() ||
-      value * factor > std::numeric_limits<double>::max()) {
+  if (error != std::errc{} || end != number.data() + number.size() || value * factor > most) {
     source.refuse("is out of range");
   }
   return value * factor;

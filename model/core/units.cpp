@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/core/check.hpp"
+#include "model/core/checked.hpp"
 #include "model/core/error.hpp"
 
 namespace shardsim {
@@ -11,6 +12,12 @@ namespace shardsim {
 void throw_overflow(const char* operation) {
   throw InputError("the request is too large", std::string("64-bit overflow in ") + operation,
                    "a smaller model, batch, sequence or machine");
+}
+
+std::int64_t checked_whole(double value, const char* what) {
+  constexpr double most = 9.2e18;
+  if (!(std::abs(value) < most)) throw_overflow(what);
+  return std::llround(value);
 }
 
 Time Time::from_seconds(double seconds) {

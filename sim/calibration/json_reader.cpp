@@ -4,17 +4,12 @@
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/request/settings.hpp"
 
 namespace shardsim {
 
-JsonReader::JsonReader(const std::string& text, std::string file) : file_(std::move(file)) {
-  try {
-    document_ = Json::parse(text);
-  } catch (const Json::exception&) {
-    throw InputError("cannot read '" + file_ + "' as JSON", "calibrate", "a file of measurements");
-  }
-  if (!document_.is_object()) throw InputError("no object", file_, "an object of measurements");
-}
+JsonReader::JsonReader(const std::string& text, std::string file)
+    : file_(std::move(file)), document_(parse_json_settings(text, file_)) {}
 
 std::string JsonReader::place(const std::string& where, const std::string& key) const {
   return file_ + ": " + (where.empty() ? "" : where + ".") + key;

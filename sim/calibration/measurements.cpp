@@ -1,9 +1,7 @@
 #include "sim/calibration/measurements.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
 #include "sim/calibration/json_reader.hpp"
 #include "sim/calibration/nccl_tests.hpp"
@@ -14,17 +12,6 @@ namespace shardsim {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string read_text(const std::filesystem::path& file) {
-  std::error_code ignored;
-  std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file, ignored)) {
-    throw InputError("cannot read '" + file.string() + "'", "calibrate", "a file of measurements");
-  }
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 OptionTexts options(const JsonReader& json, const Json& entry, const std::string& where) {
   const Json& object = json.need(entry, "options", where);
@@ -122,7 +109,7 @@ Measurements read(const std::string& text, const std::string& file) {
 }  // namespace
 
 Measurements read_measurements(const std::filesystem::path& file) {
-  Measurements m = read(read_text(file), file.string());
+  Measurements m = read(read_file(file, {"calibrate", "a file of measurements", table_limit}), file.string());
   m.file = file.string();
   if (m.source.empty()) m.source = m.file;
   return m;

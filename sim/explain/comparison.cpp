@@ -41,49 +41,49 @@ double held(const Breakdown& breakdown, Category category) {
 
 }  // namespace
 
-std::string_view unit_of(Quantity quantity) {
+std::string_view unit_of(TermUnit quantity) {
   switch (quantity) {
-    case Quantity::bytes:
+    case TermUnit::bytes:
       return "B";
-    case Quantity::seconds:
+    case TermUnit::seconds:
       return "s";
-    case Quantity::tokens_per_second:
+    case TermUnit::tokens_per_second:
       return "tokens/s";
   }
   return "";
 }
 
-Comparison compare(const std::array<OptionTexts, 2>& options, const std::array<Report, 2>& reports) {
-  Comparison comparison;
+ReportComparison compare(const std::array<OptionTexts, 2>& options, const std::array<Report, 2>& reports) {
+  ReportComparison comparison;
   comparison.options = differences(options);
-  const auto add = [&](std::string part, std::string name, Quantity quantity, const auto& value) {
+  const auto add = [&](std::string part, std::string name, TermUnit quantity, const auto& value) {
     Term term{std::move(part), std::move(name), quantity, {}};
     for (std::size_t side = 0; side < 2; ++side) term.values[side] = static_cast<double>(value(reports[side]));
     if (term.values[0] != 0 || term.values[1] != 0) comparison.terms.push_back(std::move(term));
   };
   for (std::size_t c = 0; c < category_count; ++c) {
     const auto category = static_cast<Category>(c);
-    add("device memory", std::string(name_of(category)), Quantity::bytes,
+    add("device memory", std::string(name_of(category)), TermUnit::bytes,
         [&](const Report& report) { return held(fullest_device(report).at_peak, category); });
   }
   const auto device = [&](const char* name, std::int64_t DeviceReport::*bytes) {
-    add("device memory", name, Quantity::bytes, [&](const Report& report) { return fullest_device(report).*bytes; });
+    add("device memory", name, TermUnit::bytes, [&](const Report& report) { return fullest_device(report).*bytes; });
   };
   device("allocated", &DeviceReport::peak_allocated_bytes);
   device("reserved", &DeviceReport::peak_reserved_bytes);
   device("used", &DeviceReport::peak_used_bytes);
   for (std::size_t c = 0; c < category_count; ++c) {
     const auto category = static_cast<Category>(c);
-    add("host RAM", std::string(name_of(category)), Quantity::bytes, [&](const Report& report) {
+    add("host RAM", std::string(name_of(category)), TermUnit::bytes, [&](const Report& report) {
       const HostReport* host = fullest_host(report);
       return host == nullptr ? 0.0 : held(host->at_peak, category);
     });
   }
-  add("host RAM", "peak", Quantity::bytes, [](const Report& report) {
+  add("host RAM", "peak", TermUnit::bytes, [](const Report& report) {
     const HostReport* host = fullest_host(report);
     return host == nullptr ? std::int64_t{0} : host->peak_bytes;
   });
-  const auto step = [&](const char* name, double StepReport::*value, Quantity quantity = Quantity::seconds) {
+  const auto step = [&](const char* name, double StepReport::*value, TermUnit quantity = TermUnit::seconds) {
     add("step", name, quantity, [&](const Report& report) { return report.step.*value; });
   };
   step("compute", &StepReport::compute_s);
@@ -92,7 +92,7 @@ Comparison compare(const std::array<OptionTexts, 2>& options, const std::array<R
   step("optimizer", &StepReport::optimizer_s);
   step("idle", &StepReport::idle_s);
   step("whole", &StepReport::time_s);
-  step("tokens/s", &StepReport::tokens_per_s, Quantity::tokens_per_second);
+  step("tokens/s", &StepReport::tokens_per_s, TermUnit::tokens_per_second);
   for (std::size_t side = 0; side < 2; ++side) {
     comparison.peak_at[side] = fullest_device(reports[side]).peak_at;
     comparison.bound_by[side] = reports[side].bottleneck.resource;

@@ -17,18 +17,18 @@ struct DifferentOption {
   std::array<std::string, 2> values;  ///< empty: not given
 };
 
-enum class Quantity : std::uint8_t { bytes, seconds, tokens_per_second };
-std::string_view unit_of(Quantity quantity);
+enum class TermUnit : std::uint8_t { bytes, seconds, tokens_per_second };
+std::string_view unit_of(TermUnit quantity);
 
 /// One figure of both reports.
 struct Term {
   std::string part;  ///< "device memory", "host RAM", "step"
   std::string name;  ///< "activations"
-  Quantity quantity = Quantity::bytes;
+  TermUnit quantity = TermUnit::bytes;
   std::array<double, 2> values{};
 };
 
-struct Comparison {
+struct ReportComparison {
   std::vector<DifferentOption> options;
   std::vector<Term> terms;  ///< those that are zero in both reports left out
   std::array<std::string, 2> peak_at;
@@ -37,6 +37,6 @@ struct Comparison {
 };
 
 /// Of the fullest devices and hosts; `options` as they were written.
-Comparison compare(const std::array<OptionTexts, 2>& options, const std::array<Report, 2>& reports);
+ReportComparison compare(const std::array<OptionTexts, 2>& options, const std::array<Report, 2>& reports);
 
 }  // namespace shardsim

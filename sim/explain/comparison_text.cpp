@@ -11,13 +11,13 @@ namespace shardsim {
 
 namespace {
 
-std::string amount(Quantity quantity, double value) {
+std::string amount(TermUnit quantity, double value) {
   switch (quantity) {
-    case Quantity::bytes:
+    case TermUnit::bytes:
       return fmt::format("{:.2f} GiB", value / static_cast<double>(std::int64_t{1} << 30));
-    case Quantity::seconds:
+    case TermUnit::seconds:
       return duration_text(value);
-    case Quantity::tokens_per_second:
+    case TermUnit::tokens_per_second:
       return grouped_digits(value);
   }
   return "";
@@ -32,7 +32,7 @@ std::string or_dash(const std::string& value) { return value.empty() ? "-" : val
 
 }  // namespace
 
-std::string render_text(const Comparison& comparison) {
+std::string render_text(const ReportComparison& comparison) {
   std::string text = fmt::format("{:<30} {:>15} {:>15} {:>14}\n", "", "A", "B", "B - A");
   for (const DifferentOption& option : comparison.options) {
     text +=
@@ -50,7 +50,7 @@ std::string render_text(const Comparison& comparison) {
   return text + fmt::format("A {}; B {}\n", verdict(comparison.fits[0]), verdict(comparison.fits[1]));
 }
 
-std::string render_markdown(const Comparison& comparison) {
+std::string render_markdown(const ReportComparison& comparison) {
   std::string text;
   MarkdownTable table(text);
   table.head({"", "A", "B", "B - A"});

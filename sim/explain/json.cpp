@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/explain/render.hpp"
+#include "sim/report/json_text.hpp"
 
 namespace shardsim {
 
@@ -75,10 +76,10 @@ std::string render_json(const Explanation& explanation) {
   for (const Doubled& doubled : explanation.doubled) {
     json["twice_as_fast"].push_back({{"what", doubled.what}, {"step_s", doubled.step_s}});
   }
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
-std::string render_json(const Comparison& comparison) {
+std::string render_json(const ReportComparison& comparison) {
   nlohmann::ordered_json json;
   json["schema"] = "shardsim.comparison/1";
   json["options"] = nlohmann::ordered_json::array();
@@ -88,7 +89,7 @@ std::string render_json(const Comparison& comparison) {
   json["terms"] = nlohmann::ordered_json::array();
   for (const Term& term : comparison.terms) {
     const auto number = [&](double value) {
-      return term.quantity == Quantity::bytes ? nlohmann::ordered_json(std::llround(value))
+      return term.quantity == TermUnit::bytes ? nlohmann::ordered_json(std::llround(value))
                                               : nlohmann::ordered_json(value);
     };
     json["terms"].push_back({{"part", term.part},
@@ -101,7 +102,7 @@ std::string render_json(const Comparison& comparison) {
   json["peak_at"] = {{"a", comparison.peak_at[0]}, {"b", comparison.peak_at[1]}};
   json["bound_by"] = {{"a", comparison.bound_by[0]}, {"b", comparison.bound_by[1]}};
   json["fits"] = {{"a", comparison.fits[0]}, {"b", comparison.fits[1]}};
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace shardsim

@@ -12,8 +12,8 @@ std::string render_text(const Explanation& explanation);
 std::string render_markdown(const Explanation& explanation);
 std::string render_json(const Explanation& explanation);
 
-std::string render_text(const Comparison& comparison);
-std::string render_markdown(const Comparison& comparison);
-std::string render_json(const Comparison& comparison);
+std::string render_text(const ReportComparison& comparison);
+std::string render_markdown(const ReportComparison& comparison);
+std::string render_json(const ReportComparison& comparison);
 
 }  // namespace shardsim

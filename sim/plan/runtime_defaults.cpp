@@ -17,8 +17,8 @@
 namespace shardsim {
 namespace {
 
-// Every micro-step is simulated, so a step of a million of them would be a plan of billions of tasks.
-constexpr std::int64_t most_layer_passes = 2'000'000;
+// Every micro-step is simulated: a layer's pass takes up to 350 kB (ZeRO-1 of llama-2-7b, measured).
+constexpr std::int64_t most_layer_passes = 50'000;
 
 void choose_reduce_type(Request& request, std::vector<std::string>& assumptions) {
   const DType gradients = gradient_type(request.precision);
@@ -180,12 +180,21 @@ void check_launch(const Request& request, const Topology& topology) {
 void check_size(const Request& request, const Architecture& architecture) {
   const Dimensions& d = architecture.dims;
   const auto sum = [](auto... terms) { return (static_cast<double>(terms) + ...); };
-  const double scores = request.attention == AttentionKind::eager
+  const double scores = request.attention != AttentionKind::flash
                             ? static_cast<double>(d.heads) * static_cast<double>(request.seq_len)
                             : 0;
-  const double per_token =
-      sum(d.vocab) + static_cast<double>(d.layers) * (sum(d.hidden, d.ffn, d.q(), d.kv()) + scores);
-  const double tokens = static_cast<double>(request.seq_len) * static_cast<double>(request.micro_batch);
+  double layer = sum(d.hidden, d.ffn, d.q(), d.kv(), request.peft.rank) + scores;
+  if (d.experts) {
+    layer += static_cast<double>(d.experts->per_token) * sum(d.hidden, d.experts->ffn);
+    layer += sum(d.experts->count, d.experts->shared_ffn);
+  }
+  if (d.latent) {
+    layer += static_cast<double>(d.heads) * sum(d.latent->nope_dim, d.latent->rope_dim, d.latent->value_dim);
+    layer += sum(d.latent->q_rank, d.latent->kv_rank);
+  }
+  const double sequence = sum(request.seq_len, request.peft.prompt_length());
+  const double per_token = sum(d.vocab) + sequence + static_cast<double>(d.layers) * layer;  // masks are squares
+  const double tokens = sequence * static_cast<double>(request.micro_batch);
   if (tokens * per_token < 1e16) return;
   throw InputError(fmt::format("a micro-batch of {} x {} tokens is too large to count its bytes", request.micro_batch,
                                request.seq_len),

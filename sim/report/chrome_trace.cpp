@@ -4,15 +4,14 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "sim/report/json_text.hpp"
 #include "sim/report/run_trace.hpp"
 
 namespace shardsim {
 
 namespace {
 
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+std::string quoted(const std::string& text) { return json_text(nlohmann::json(text)); }
 
 /// Exact: a picosecond is the sixth digit behind the point.
 std::string microseconds(Time time) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/report/grouping.hpp"
+#include "sim/report/json_text.hpp"
 #include "sim/report/report.hpp"
 #include "sim/request/echo.hpp"
 
@@ -221,7 +222,7 @@ std::string render_json(const Report& report) {
   object["verdict"] = word(fit_of(report));
   object["warnings"] = report.warnings;
   // A path may hold bytes that are no UTF-8: they are shown as replaced, never a reason to fail.
-  return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(object, 2) + "\n";
 }
 
 }  // namespace shardsim

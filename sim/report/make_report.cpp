@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/core/checked.hpp"
 #include "model/operators.hpp"
 #include "sim/cost/kernel_time.hpp"
 #include "sim/plan/strategies/strategies.hpp"
@@ -133,8 +134,9 @@ void add_storage(Report& report, const Topology& topology, const PlannedRun& run
     StorageReport entry{volume.id, volume.capacity.value(), outcome.hosts[h].storage_peak, 0, 0};
     for (const Program& program : run.plan.programs) {
       if (program.host_class != h) continue;
-      entry.read_bytes += std::llround(program.storage_read) * program.ranks_per_host;
-      entry.written_bytes += std::llround(program.storage_written) * program.ranks_per_host;
+      const double ranks = program.ranks_per_host;
+      entry.read_bytes += checked_whole(std::round(program.storage_read) * ranks, "bytes read");
+      entry.written_bytes += checked_whole(std::round(program.storage_written) * ranks, "bytes written");
     }
     report.fits = report.fits && entry.peak_bytes <= entry.capacity_bytes;
     report.storage.push_back(std::move(entry));
@@ -150,7 +152,7 @@ void add_links(Report& report, const Topology& topology, const PlannedRun& run, 
     LinkReport entry;
     entry.kind = std::string(name_of(static_cast<LinkKind>(link.kind)));
     entry.bandwidth_Bps = link.bandwidth;
-    entry.bytes = std::llround(outcome.links[l].bytes);
+    entry.bytes = checked_whole(outcome.links[l].bytes, "bytes over a link");
     entry.busy_s = outcome.links[l].busy.seconds();
     entry.utilization = seconds > 0 ? outcome.links[l].bytes / (link.bandwidth * seconds) : 0;
     if (!apart) {
@@ -173,7 +175,9 @@ void add_step(Report& report, const Topology& topology, const PlannedRun& run, c
   const Request& request = report.request;
   StepReport& step = report.step;
   step.time_s = outcome.step_time.seconds();
-  step.tokens = request.seq_len * request.micro_batch * request.grad_accum * report.ranks;
+  const std::int64_t of_micro_step = checked_product(request.seq_len, request.micro_batch, "tokens of a micro-step");
+  step.tokens = checked_product(checked_product(of_micro_step, request.grad_accum, "tokens of a step"), report.ranks,
+                                "tokens of a step");
   step.compute_s = parts.compute.seconds();
   step.exposed_communication_s = parts.communication.seconds();
   step.exposed_transfer_s = parts.transfer.seconds();

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/core/checked.hpp"
+
 namespace shardsim {
 namespace {
 
@@ -69,7 +71,8 @@ std::optional<SaveReport> save_report(const Plan& plan, const Outcome& outcome) 
     const std::int64_t used = program.used_bytes(outcome.programs[p].device_by_stage[stage].reserved);
     save.peak_device_bytes = std::max(save.peak_device_bytes, used);
     save.fits = save.fits && used <= program.capacity_bytes;
-    save.written_bytes += std::llround(program.saved) * static_cast<std::int64_t>(program.devices.size());
+    save.written_bytes += checked_whole(std::round(program.saved) * static_cast<double>(program.devices.size()),
+                                        "bytes of the checkpoint");
   }
   for (std::size_t h = 0; h < plan.host_classes.size(); ++h) {
     const HostClass& host = plan.host_classes[h];

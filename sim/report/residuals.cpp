@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <sstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 
 namespace shardsim {
 
@@ -59,8 +59,8 @@ std::string technique_family(const Request& request) {
 }
 
 Residuals read_residuals(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return {};
+  if (!std::filesystem::exists(file)) return {};
+  std::istringstream in(read_file(file, {"", "the table that shardsim validate --residuals prints", table_limit}));
   Residuals residuals;
   int number = 0;
   for (std::string line; std::getline(in, line);) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/core/checked.hpp"
 #include "model/core/error.hpp"
 
 namespace shardsim {
@@ -39,7 +40,7 @@ std::optional<RunReport> whole_run(const Request& request, const Topology& topol
   }
   RunReport run;
   run.steps = static_cast<std::int64_t>(steps);
-  run.tokens = run.steps * step.tokens;
+  run.tokens = checked_product(run.steps, step.tokens, "tokens of the run");
   run.hours = steps * step.time_s / seconds_an_hour;
   run.gpu_hours = run.hours * static_cast<double>(topology.devices.size());
   run.energy_kWh = power_of(topology) * run.hours / 1000;

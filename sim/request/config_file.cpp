@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <fstream>
 #include <sstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
 #include "sim/request/option_table.hpp"
 #include "sim/request/option_text.hpp"
@@ -10,22 +10,6 @@
 namespace shardsim {
 
 namespace {
-
-// Far above any real config, so that a device or a wrong file is refused instead of filling the memory.
-constexpr std::streamsize max_config_bytes = 1 << 20;
-
-std::string read_text(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(static_cast<std::size_t>(max_config_bytes), '\0');
-  if (in) in.read(text.data(), max_config_bytes);
-  // A directory opens but does not read.
-  if (!in.is_open() || in.bad()) {
-    throw InputError("cannot read '" + file.string() + "'", "--config", "a readable text file");
-  }
-  if (!in.eof()) throw InputError("'" + file.string() + "' is too large", "--config", "a file of options, below 1 MiB");
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\f\v";
@@ -66,7 +50,7 @@ void read_line(std::string_view line, const std::string& where, OptionTexts& tex
 }  // namespace
 
 OptionTexts read_config_file(const std::filesystem::path& file) {
-  std::string text = read_text(file);
+  std::string text = read_file(file, {"--config", "a text file of options", settings_limit});
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   std::istringstream lines(text);

@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <limits>
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
@@ -37,6 +36,16 @@ void set_choice(const OptionTexts& texts, std::string_view option, const std::ar
 
 std::int64_t positive(std::int64_t value, const OptionText& text) {
   if (value < 1) throw InputError("'" + text.value + "' is not positive", text.where, "a whole number from 1 up");
+  return value;
+}
+
+/// A size of the batch: no run of any model comes near, and products of two stay within 64 bits.
+std::int64_t extent(std::int64_t value, const OptionText& text) {
+  constexpr std::int64_t most = 1'000'000'000;
+  if (value < 1 || value > most) {
+    throw InputError("'" + text.value + "' is out of range", text.where,
+                     "a whole number from 1 to " + std::to_string(most));
+  }
   return value;
 }
 
@@ -78,15 +87,15 @@ void set_length_of_run(const OptionTexts& texts, Request& request) {
 
 void set_numbers(const OptionTexts& texts, Request& request) {
   where_given(texts, "seq-len", [&](const OptionText& text) {
-    request.seq_len = positive(parse_length(text.value, text.where), text);
+    request.seq_len = extent(parse_length(text.value, text.where), text);
     request.seq_len_given = true;
   });
   where_given(texts, "micro-batch", [&](const OptionText& text) {
-    request.micro_batch = positive(parse_count(text.value, text.where), text);
+    request.micro_batch = extent(parse_count(text.value, text.where), text);
     request.micro_batch_given = true;
   });
   where_given(texts, "grad-accum", [&](const OptionText& text) {
-    request.grad_accum = positive(parse_count(text.value, text.where), text);
+    request.grad_accum = extent(parse_count(text.value, text.where), text);
     request.grad_accum_given = true;
   });
   where_given(texts, "host-memory", [&](const OptionText& text) {
@@ -96,7 +105,9 @@ void set_numbers(const OptionTexts& texts, Request& request) {
     request.nvme = Bytes(positive(parse_bytes(text.value, text.where).value(), text));
   });
   where_given(texts, "price", [&](const OptionText& text) {
+    constexpr double most_usd = 1e12;
     request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
+    if (*request.price > most_usd) throw InputError("'" + text.value + "' is no price", text.where, "at most 1e12 USD");
   });
   where_given(texts, "threads", [&](const OptionText& text) { request.threads = parse_threads(text); });
   where_given(texts, "seed", [&](const OptionText& text) {
@@ -213,9 +224,11 @@ void set_strategy(const OptionTexts& texts, Request& request) {
 }  // namespace
 
 int parse_threads(const OptionText& text) {
+  constexpr std::int64_t most_threads = 1024;  // OpenMP ends the program where the system grants no more
   const std::int64_t threads = positive(parse_count(text.value, text.where), text);
-  if (threads > std::numeric_limits<int>::max()) {
-    throw InputError("'" + text.value + "' threads are too many", text.where, "at most the machine's cores");
+  if (threads > most_threads) {
+    throw InputError("'" + text.value + "' threads are too many", text.where,
+                     "the machine's cores, at most " + std::to_string(most_threads));
   }
   return static_cast<int>(threads);
 }

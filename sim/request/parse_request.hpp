@@ -23,7 +23,7 @@ OptionTexts with_config_file(OptionTexts texts);
 /// when the topology or the strategy is missing.
 Request resolve_request(OptionTexts texts);
 
-/// How many threads: a whole number from 1 up.
+/// How many threads: a whole number from 1 to 1024.
 int parse_threads(const OptionText& text);
 
 }  // namespace shardsim

@@ -1,10 +1,10 @@
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
-#include <fstream>
 #include <set>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "sim/request/settings.hpp"
 
 namespace shardsim {
@@ -13,23 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Far above any real file, so that a device or a wrong file is refused instead of filling the memory.
-constexpr std::streamsize most_bytes = 1 << 20;
 constexpr int deepest = 32;
 constexpr int most_values = 100'000;  // an alias in YAML can stand for many
-
-std::string read_text(const std::filesystem::path& file, std::string_view option) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(static_cast<std::size_t>(most_bytes), '\0');
-  if (in) in.read(text.data(), most_bytes);
-  // A directory opens but does not read.
-  if (!in.is_open() || in.bad()) {
-    throw InputError("cannot read '" + file.string() + "'", std::string(option), "a readable file");
-  }
-  if (!in.eof()) throw InputError("'" + file.string() + "' is too large", std::string(option), "a file below 1 MiB");
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
 
 [[noreturn]] void refuse_duplicate(const std::string& key, const std::string& where) {
   throw InputError("'" + key + "' stands twice in one section", where, "each key once");
@@ -90,8 +75,10 @@ class YamlReader {
 }  // namespace
 
 Json read_json_settings(const std::filesystem::path& file, std::string_view option) {
-  const std::string text = read_text(file, option);
-  const std::string name = file.string();
+  return parse_json_settings(read_file(file, {option, "a file of settings", settings_limit}), file.string());
+}
+
+Json parse_json_settings(const std::string& text, const std::string& name) {
   std::vector<std::set<std::string>> open;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > deepest) throw InputError("the file nests too deep", name, "a plain file of settings");
@@ -113,7 +100,7 @@ Json read_json_settings(const std::filesystem::path& file, std::string_view opti
 }
 
 Json read_yaml_settings(const std::filesystem::path& file, std::string_view option) {
-  const std::string text = read_text(file, option);
+  const std::string text = read_file(file, {option, "a file of settings", settings_limit});
   const std::string name = file.string();
   Json object;
   try {

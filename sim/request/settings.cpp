@@ -197,10 +197,18 @@ void Settings::section_not_simulated(std::string_view key) {
 
 void Settings::warn_of_unknown() {
   if (!object_.is_object()) return;
+  constexpr std::size_t most_named = 20;
   const std::vector<std::string> names(known_.begin(), known_.end());
+  std::vector<std::string> unknown;
   for (const auto& [key, value] : object_.items()) {
-    if (known_.contains(key)) continue;
-    warn(key, fmt::format("unknown key, ignored; the nearest known: {}", fmt::join(nearest_names(key, names), ", ")));
+    if (!known_.contains(key)) unknown.push_back(key);
+  }
+  for (std::size_t i = 0; i < std::min(unknown.size(), most_named); ++i) {
+    warn(unknown[i],
+         fmt::format("unknown key, ignored; the nearest known: {}", fmt::join(nearest_names(unknown[i], names), ", ")));
+  }
+  if (unknown.size() > most_named) {
+    warn(unknown[most_named], fmt::format("unknown key, ignored, as are {} more", unknown.size() - most_named - 1));
   }
 }
 

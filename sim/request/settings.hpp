@@ -16,6 +16,8 @@ namespace shardsim {
 /// JSON with `//` comments, at most 1 MiB. Throws InputError with the place of what is malformed, for a key that stands
 /// twice in an object (as DeepSpeed does) and for anything but an object.
 nlohmann::json read_json_settings(const std::filesystem::path& file, std::string_view option);
+/// The same for the text of a file called `name`.
+nlohmann::json parse_json_settings(const std::string& text, const std::string& name);
 /// YAML as the same values: plain `true`, `false`, `null` and numbers are themselves, all else is text. Merge keys
 /// (`<<`) are refused, being resolved by no reader that we know of alike.
 nlohmann::json read_yaml_settings(const std::filesystem::path& file, std::string_view option);

@@ -7,6 +7,7 @@
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
+#include "sim/report/json_text.hpp"
 
 namespace shardsim {
 
@@ -77,7 +78,7 @@ std::string DesignSpace::canonical() const {
     }
     json["skip"].push_back(conditions);
   }
-  return json.dump();
+  return json_text(json);
 }
 
 }  // namespace shardsim

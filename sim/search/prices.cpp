@@ -10,13 +10,24 @@ namespace shardsim {
 
 namespace {
 
+constexpr double most_usd = 1e12;
+
 std::optional<double> amount(const nlohmann::json& entry, const std::string& key, const std::string& where) {
   const auto value = entry.find(key);
   if (value == entry.end()) return {};
-  if (!value->is_number() || value->get<double>() <= 0) {
-    throw InputError("'" + key + "' is no price", where, "US dollars, more than 0");
+  const double dollars = value->is_number() ? value->get<double>() : 0;
+  if (!(dollars > 0 && dollars <= most_usd)) {
+    throw InputError("'" + key + "' is no price", where,
+                     fmt::format("US dollars, more than 0, at most {:g}", most_usd));
   }
-  return value->get<double>();
+  return dollars;
+}
+
+std::string source(const nlohmann::json& entry, const std::string& key, const std::string& where) {
+  const auto value = entry.find(key);
+  if (value == entry.end()) return "";
+  if (!value->is_string()) throw InputError("'" + key + "' is no text", where, "who says so, with the date");
+  return value->get<std::string>();
 }
 
 std::map<std::string, Price> read_entries(const nlohmann::json& section, const std::string& where) {
@@ -30,8 +41,8 @@ std::map<std::string, Price> read_entries(const nlohmann::json& section, const s
     for (const auto& [key, value] : entry.items()) {
       if (std::find(known.begin(), known.end(), key) == known.end()) throw_unknown_name("key", key, place, known);
     }
-    Price price{amount(entry, "rent", place), entry.value("rent_source", ""), amount(entry, "buy", place),
-                entry.value("buy_source", "")};
+    Price price{amount(entry, "rent", place), source(entry, "rent_source", place), amount(entry, "buy", place),
+                source(entry, "buy_source", place)};
     if ((price.rent_per_hour && price.rent_source.empty()) || (price.buy && price.buy_source.empty())) {
       throw InputError("this price does not say where it is from", place, "rent_source or buy_source, with the date");
     }

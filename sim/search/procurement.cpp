@@ -200,12 +200,14 @@ std::string to_text(const std::vector<std::optional<Offer>>& found) {
     for (const auto& [name, text] : found[i]->options) options[name] = {text.value, text.where};
     ways.push_back({i, found[i]->nodes, std::move(options)});
   }
-  return ways.dump();
+  // Names of files may be any bytes, which JSON could not carry.
+  const std::vector<std::uint8_t> bytes = nlohmann::json::to_cbor(ways);
+  return {bytes.begin(), bytes.end()};
 }
 
 std::vector<Way> ways_of(const std::string& text) {
   std::vector<Way> ways;
-  for (const nlohmann::json& said : nlohmann::json::parse(text)) {
+  for (const nlohmann::json& said : nlohmann::json::from_cbor(text)) {
     Way way{said[0], said[1], {}};
     for (const auto& [name, value] : said[2].items()) way.options[name] = {value[0], value[1]};
     ways.push_back(std::move(way));

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/search/advise.hpp"
 
@@ -204,7 +205,7 @@ std::string render_plan_json(const RankedPlan& plan) {
                                {"hours", answer.hours},
                                {"cost_usd", maybe(answer.cost_usd)}});
   }
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace shardsim

@@ -10,6 +10,7 @@
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
 #include "sim/request/option_table.hpp"
 
@@ -18,7 +19,7 @@ namespace shardsim {
 namespace {
 
 constexpr std::uint64_t most_points = 1'000'000'000;
-constexpr std::size_t most_values = 1'000'000;
+constexpr std::size_t most_values = 1'000'000;  // of an axis, and of all rules: an alias in YAML can stand for many
 
 class SpecReader {
  public:
@@ -45,15 +46,10 @@ class SpecReader {
 
  private:
   YAML::Node parse() const {
-    constexpr std::uintmax_t longest = 16 << 20;
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(file_, error)) {
-      throw InputError("the spec cannot be read", file_, "a readable YAML file (see shardsim sweep --help)");
-    }
-    if (std::filesystem::file_size(file_) > longest)
-      throw InputError("the spec is larger than 16 MiB", file_, "ranges");
+    const std::string text =
+        read_file(file_, {"sweep", "a readable YAML file (see shardsim sweep --help)", settings_limit});
     try {
-      return YAML::LoadFile(file_);
+      return YAML::Load(text);
     } catch (const YAML::Exception& problem) {
       throw InputError("malformed YAML: " + problem.msg, fmt::format("{}:{}", file_, problem.mark.line + 1),
                        "base: and axes: as shardsim sweep --help shows them");
@@ -104,6 +100,16 @@ class SpecReader {
         throw InputError("a value of '" + axis.option + "' stands twice", axis.where, "each value once");
       }
       spec_.space.axes.push_back(std::move(axis));
+      check_points();
+    }
+  }
+
+  /// After each axis, before the next one takes memory.
+  void check_points() const {
+    double points = 1;
+    for (const Axis& axis : spec_.space.axes) points *= static_cast<double>(axis.values.size());
+    if (points > static_cast<double>(most_points)) {
+      throw InputError(fmt::format("the axes make {:.3g} points", points), file_, "at most a billion");
     }
   }
 
@@ -151,16 +157,11 @@ class SpecReader {
     if (spec_.space.axes.empty()) {
       throw InputError("the sweep has no axes", file_, "axes: with at least one option and its values");
     }
-    double points = 1;
     std::set<std::string> seen;
     for (const Axis& axis : spec_.space.axes) {
-      points *= static_cast<double>(axis.values.size());
       if (!seen.insert(axis.option).second || spec_.space.base.contains(axis.option)) {
         throw InputError("'" + axis.option + "' is said twice", axis.where, "in the base or in one axis");
       }
-    }
-    if (points > static_cast<double>(most_points)) {
-      throw InputError(fmt::format("the axes make {:.3g} points", points), file_, "at most a billion");
     }
   }
 
@@ -175,10 +176,14 @@ class SpecReader {
       throw InputError("the rules are no list", at(node),
                        "- option: values, a rule each: points that meet it are left out");
     }
+    std::size_t values = 0;
     for (const YAML::Node& rule : node) {
       SkipRule conditions;
-      for (const auto& entry : mapping(rule, "option: values"))
+      for (const auto& entry : mapping(rule, "option: values")) {
         conditions.push_back(condition(entry.first, entry.second));
+        values += conditions.back().options.size() + conditions.back().values.size();
+        if (values > most_values) throw InputError("the rules are too many", at(rule), "at most a million values");
+      }
       if (conditions.empty()) throw InputError("this rule would leave out everything", at(rule), "option: values");
       spec_.space.skip_rules.push_back(std::move(conditions));
     }

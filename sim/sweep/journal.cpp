@@ -11,6 +11,7 @@
 #include <cstring>
 #include <optional>
 
+#include "model/core/check.hpp"
 #include "model/core/error.hpp"
 
 namespace shardsim {
@@ -19,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t magic = 0x31'6c'6e'72'6a'64'72'73;  // "srdjrnl1"
-constexpr std::uint64_t longest_payload = std::uint64_t{1} << 32;
+constexpr std::uint64_t magic = 0x31'6c'6e'72'6a'64'72'73;         // "srdjrnl1"
+constexpr std::uint64_t longest_payload = std::uint64_t{1} << 28;  // a range has at most 1024 points
 
 /// Before each payload; the identity of the work is the payload of a file's first record, over no points.
 struct Header {
@@ -59,7 +60,7 @@ std::optional<Record> record_at(std::ifstream& stream, const fs::path& file, std
 }
 
 /// Appends the whole records of one file to `records`.
-void read_journal(const fs::path& file, std::string_view identity, std::vector<Record>& records) {
+void read_journal(const fs::path& file, std::string_view identity, std::uint64_t points, std::vector<Record>& records) {
   if (!fs::is_regular_file(file)) {
     throw InputError("the journal is no regular file", file.string(), "another output file, or this folder removed");
   }
@@ -72,6 +73,10 @@ void read_journal(const fs::path& file, std::string_view identity, std::vector<R
     if (end == 0 && payload != identity) {
       throw InputError("these results belong to another sweep, or to another version of shardsim", file.string(),
                        "the spec that began it, another output file, or this folder removed");
+    }
+    const Range& range = record->range;
+    if (range.count > points || range.first > points - range.count) {
+      throw InputError("the journal names points that the sweep does not have", file.string(), "this folder removed");
     }
     if (end > 0) records.push_back(*record);
     end = record->offset + record->bytes;
@@ -109,6 +114,7 @@ Journal::Journal(fs::path file, std::string_view identity) : path_(std::move(fil
 Journal::~Journal() { ::close(file_); }
 
 void Journal::append(const Range& range, std::string_view payload) {
+  SHARDSIM_CHECK(payload.size() <= longest_payload, "a range of a sweep is a thousand lines");
   Header header;
   header.range = range;
   header.bytes = payload.size();
@@ -137,14 +143,14 @@ void Journal::sync() {
   if (::fdatasync(file_) != 0 && errno != EINVAL) throw_cannot("write", path_);  // EINVAL: there is nothing to sync
 }
 
-std::vector<Record> read_journals(const fs::path& folder, std::string_view identity) {
+std::vector<Record> read_journals(const fs::path& folder, std::string_view identity, std::uint64_t points) {
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".journal") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   std::vector<Record> records;
-  for (const fs::path& file : files) read_journal(file, identity, records);
+  for (const fs::path& file : files) read_journal(file, identity, points, records);
   std::stable_sort(records.begin(), records.end(),
                    [](const Record& a, const Record& b) { return a.range.first < b.range.first; });
   // Only a folder that was copied together by hand holds a range twice; the results are the same.

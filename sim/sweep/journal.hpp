@@ -64,8 +64,8 @@ class Journal {
 };
 
 /// All whole records of the folder's journals, ascending and without overlaps. Torn tails are cut off their files.
-/// Throws InputError for a journal of other work.
-std::vector<Record> read_journals(const std::filesystem::path& folder, std::string_view identity);
+/// Throws InputError for a journal of other work, or of points beyond [0, points).
+std::vector<Record> read_journals(const std::filesystem::path& folder, std::string_view identity, std::uint64_t points);
 
 /// What `records` leave of [0, points), in ranges of at most `size`.
 std::vector<Range> missing_ranges(const std::vector<Record>& records, std::uint64_t points, std::uint64_t size);

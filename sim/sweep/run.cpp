@@ -90,7 +90,7 @@ class RankRun {
   }
 
   void plan() {
-    const std::vector<Record> done = read_journals(settings_.folder, work_.identity);
+    const std::vector<Record> done = read_journals(settings_.folder, work_.identity, work_.points);
     std::uint64_t missing = work_.points;
     for (const Record& record : done) missing -= record.range.count;
     progress_.done_before = work_.points - missing;

@@ -203,6 +203,10 @@ Topology build_topology(const Machine& machine, std::size_t nodes, const DeviceC
                         const LinkCatalog& links, const TopologyOptions& options, const std::optional<GpuSpec>& gpu,
                         std::vector<std::string> assumptions) {
   check_machine(machine);
+  if (const std::size_t gpus = machine.of_kind(PartKind::gpu).size(); nodes > most_gpus / gpus) {
+    throw InputError(std::to_string(nodes) + " nodes of " + std::to_string(gpus) + " GPUs are too many", machine.where,
+                     "at most " + std::to_string(most_gpus) + " GPUs");
+  }
   NodeBuilder builder{catalog, machine, assumptions, {}, {}, {}, 0, {}, {}, false};
   builder.fabric = parse_fabric(options.fabric);
   if (nodes == 1 && !options.fabric.empty()) {

@@ -186,8 +186,6 @@ CollectiveFigures read_collectives(Reader& reader) {
 }  // namespace
 
 Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
-  constexpr std::size_t most_gpus = 256;
-  constexpr std::size_t most_nodes = 2048;
   const std::string file = path.string();
   const DotGraph graph = read_dot_graph(path);
   Machine machine;
@@ -200,13 +198,12 @@ Machine read_dot(const std::filesystem::path& path, const LinkCatalog& links) {
   machine.price_source = reader.optional("price_source").value_or("");
   machine.collectives = read_collectives(reader);
   reader.refuse_unread();
-  if (graph.nodes.size() > most_nodes)
-    throw InputError("the graph has more than 2048 nodes", file, "one machine a file");
+  if (graph.nodes.size() > most_parts_of_machine) {
+    throw InputError("the graph has more than " + std::to_string(most_parts_of_machine) + " nodes", file,
+                     "one machine a file");
+  }
   for (const DotNode& node : graph.nodes) machine.parts.push_back(read_part(node, file));
   for (const DotEdge& edge : graph.edges) machine.wires.push_back(read_wire(edge, machine, file, links));
-  if (machine.of_kind(PartKind::gpu).size() > most_gpus) {
-    throw InputError("the machine has more than 256 GPUs", file, "one node a file; '8xNAME' for eight nodes");
-  }
   check_machine(machine);
   return machine;
 }

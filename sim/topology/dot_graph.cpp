@@ -4,10 +4,10 @@
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/graphviz.hpp>
 #include <boost/make_shared.hpp>
-#include <fstream>
 #include <sstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 
 namespace shardsim {
 
@@ -169,18 +169,6 @@ int line_of_edge(const std::string& text, const std::string& a, const std::strin
   return 0;
 }
 
-std::string read_text(const std::filesystem::path& file) {
-  constexpr std::uintmax_t longest = 1 << 20;
-  std::ifstream stream(file, std::ios::binary);
-  if (!std::filesystem::is_regular_file(file) || !stream) {
-    throw InputError("the topology file cannot be read", file.string(), "a readable Graphviz DOT file");
-  }
-  if (std::filesystem::file_size(file) > longest) {
-    throw InputError("the topology file is larger than 1 MiB", file.string(), "one node a file");
-  }
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
 /// The parser calls itself for each brace: nested ones, which no machine needs, could exhaust the stack.
 void refuse_subgraphs(const std::string& where, const std::string& text) {
   bool quoted = false;
@@ -212,7 +200,8 @@ Parsed parse_file(const std::string& where, const std::string& text, Attributes&
 }  // namespace
 
 DotGraph read_dot_graph(const std::filesystem::path& file) {
-  const std::string text = without_comments(read_text(file));
+  const std::string text =
+      without_comments(read_file(file, {"--topology", "a readable Graphviz DOT file", settings_limit}));
   refuse_subgraphs(file.string(), text);
   DotGraph graph;
   const Parsed parsed = parse_file(file.string(), text, graph.attributes);

@@ -85,6 +85,13 @@ void drop_nics(Machine& machine) {
 }
 
 void check_machine(const Machine& machine) {
+  if (machine.parts.size() > most_parts_of_machine || machine.of_kind(PartKind::gpu).size() > most_gpus_of_machine) {
+    throw InputError("the machine has " + std::to_string(machine.of_kind(PartKind::gpu).size()) + " GPUs and " +
+                         std::to_string(machine.parts.size()) + " parts in all",
+                     machine.where,
+                     "one node a file, at most " + std::to_string(most_gpus_of_machine) + " GPUs and " +
+                         std::to_string(most_parts_of_machine) + " parts; '8xNAME' for eight nodes");
+  }
   if (machine.of_kind(PartKind::gpu).empty()) {
     throw InputError("the machine has no GPU", machine.where, "at least one node with kind=gpu");
   }

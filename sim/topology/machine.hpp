@@ -49,7 +49,14 @@ struct Machine {
 /// Drops all but the first `count` GPUs.
 void keep_gpus(Machine& machine, std::size_t count);
 void drop_nics(Machine& machine);
-/// Throws InputError unless there are GPUs, each reaches a NUMA node, and all NUMA nodes with parts reach one another.
+/// Routes are held for every pair of a node's GPUs.
+inline constexpr std::size_t most_gpus_of_machine = 256;
+inline constexpr std::size_t most_parts_of_machine = 2048;
+/// Of all nodes together.
+inline constexpr std::size_t most_gpus = 65536;
+
+/// Throws InputError unless there are GPUs, not more than above, each reaches a NUMA node, and all NUMA nodes with
+/// parts reach one another.
 void check_machine(const Machine& machine);
 
 /// The machine `nodes` times, joined by its NICs as the fabric of `options` says. Reads the parts' files; `gpu` stands

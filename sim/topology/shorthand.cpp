@@ -6,13 +6,13 @@
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/topology/machine.hpp"
 
 namespace shardsim {
 
 namespace {
 
 constexpr std::size_t most_gpus_a_node = 64;
-constexpr std::size_t most_gpus = 65536;
 
 const std::string* find_system(std::string_view text, std::span<const std::string> systems) {
   for (const std::string& system : systems) {

@@ -7,12 +7,14 @@
 
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
+#include "model/core/read_file.hpp"
 
 namespace shardsim {
 
 /// Walks the YAML once; everything after works on plain maps.
 struct SpecFileReader {
   SpecFile& file;
+  int values = 0;
 
   [[noreturn]] void refuse(const std::string& what, const std::string& key, const YAML::Node& node,
                            const std::string& right) const {
@@ -57,7 +59,13 @@ struct SpecFileReader {
     file.figures_[key] = result;
   }
 
-  void walk(const std::string& key, const YAML::Node& node) const {
+  /// An alias can stand for many values, and for what it stands in.
+  void walk(const std::string& key, const YAML::Node& node, int depth) {
+    constexpr int deepest = 4, most_values = 10'000;
+    if (depth > deepest || ++values > most_values) {
+      throw InputError("the file nests too deep or repeats too much", file.file_,
+                       "at most " + std::to_string(deepest) + " levels and " + std::to_string(most_values) + " keys");
+    }
     if (node.IsScalar()) {
       file.texts_[key] = node.Scalar();
     } else if (node.IsSequence()) {
@@ -71,7 +79,7 @@ struct SpecFileReader {
     } else if (node.IsMap()) {
       for (const auto& entry : node) {
         if (!entry.first.IsScalar()) refuse("a key is no name", key, entry.first, "a name");
-        walk(key.empty() ? entry.first.Scalar() : key + "." + entry.first.Scalar(), entry.second);
+        walk(key.empty() ? entry.first.Scalar() : key + "." + entry.first.Scalar(), entry.second, depth + 1);
       }
     } else {
       refuse("the key has no value", key, node, "a value");
@@ -81,11 +89,9 @@ struct SpecFileReader {
 
 SpecFile::SpecFile(const std::filesystem::path& path) : file_(path.string()) {
   try {
-    const YAML::Node root = YAML::LoadFile(path.string());
+    const YAML::Node root = YAML::Load(read_file(path, {"", "a readable YAML file", settings_limit}));
     if (!root.IsMap()) throw InputError("the file holds no keys", file_, "YAML such as 'kind: gpu'");
-    SpecFileReader{*this}.walk("", root);
-  } catch (const YAML::BadFile&) {
-    throw InputError("the file cannot be read", file_, "a readable YAML file");
+    SpecFileReader{*this}.walk("", root, 0);
   } catch (const YAML::Exception& error) {
     throw InputError("malformed YAML: " + error.msg, file_ + ":" + std::to_string(error.mark.line + 1), "valid YAML");
   }

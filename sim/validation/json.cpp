@@ -1,6 +1,7 @@
 // The contract's section 5: keys are only ever added.
 #include <nlohmann/json.hpp>
 
+#include "sim/report/json_text.hpp"
 #include "sim/validation/validation.hpp"
 
 namespace shardsim {
@@ -77,7 +78,7 @@ std::string render_validation_json(const Validation& validation) {
   for (const auto& [run, reason] : validation.not_expressed) {
     object["not_expressed"].push_back({{"id", validation.measured.runs[run].id}, {"reason", reason}});
   }
-  return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(object, 2) + "\n";
 }
 
 }  // namespace shardsim

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
 #include "sim/request/option_table.hpp"
 #include "sim/validation/csv.hpp"
@@ -24,17 +22,6 @@ constexpr std::string_view measured_prefix = "measured_";
 const std::set<std::string, std::less<>> not_of_a_row = {"format", "output",  "quiet", "verbose",        "no-color",
                                                          "help",   "threads", "trace", "memory-snapshot"};
 const std::set<std::string, std::less<>> paths = {"model", "topology", "deepspeed", "accelerate", "config", "peft"};
-
-std::string read_text(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  std::error_code ignored;
-  if (in && !std::filesystem::is_directory(file, ignored)) text << in.rdbuf();
-  if (!in || text.str().empty()) {
-    throw InputError("cannot read '" + file.string() + "'", "validate", "a CSV file of measured runs");
-  }
-  return text.str();
-}
 
 struct Column {
   enum class Kind : std::uint8_t { id, source, trust, notes, option, measured, ignored } kind = Kind::ignored;
@@ -63,10 +50,11 @@ Column column_of(const std::string& name, const std::string& where, std::vector<
 }
 
 double number(const std::string& text, const std::string& where) {
+  constexpr double most = 1e18;
   double value = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || rest != text.data() + text.size() || !std::isfinite(value) || value < 0) {
-    throw InputError("'" + text + "' is no measurement", where, "a number from 0 up, or nothing");
+  if (error != std::errc() || rest != text.data() + text.size() || !(value >= 0 && value <= most)) {
+    throw InputError("'" + text + "' is no measurement", where, "a number from 0 to 1e18, or nothing");
   }
   return value;
 }
@@ -84,6 +72,11 @@ class Table {
   std::string place(int line) const { return file_.string() + ":" + std::to_string(line); }
 
   void header(const CsvRow& row) {
+    constexpr std::size_t most_columns = 1000;
+    if (row.fields.size() > most_columns) {
+      throw InputError(std::to_string(row.fields.size()) + " columns", place(row.line),
+                       "at most " + std::to_string(most_columns));
+    }
     std::set<std::string> seen;
     for (const std::string& name : row.fields) {
       if (!seen.insert(name).second) {
@@ -165,7 +158,8 @@ bool is_memory(Quantity quantity) { return quantity < Quantity::oom; }
 bool is_time(Quantity quantity) { return quantity > Quantity::oom; }
 
 MeasuredRuns read_measured_runs(const std::filesystem::path& file) {
-  return Table(file, parse_csv(read_text(file), file.string())).take();
+  const std::string text = read_file(file, {"validate", "a CSV file of measured runs", table_limit});
+  return Table(file, parse_csv(text, file.string())).take();
 }
 
 }  // namespace shardsim

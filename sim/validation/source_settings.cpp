@@ -1,10 +1,9 @@
 #include "sim/validation/source_settings.hpp"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "sim/request/option_table.hpp"
 #include "sim/validation/csv.hpp"
 
@@ -61,11 +60,9 @@ bool asks_for(const SourceSetting& setting, const std::string& option) {
 }  // namespace
 
 std::vector<SourceSetting> read_source_settings(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return {};
-  std::ostringstream text;
-  text << in.rdbuf();
-  const std::vector<CsvRow> rows = parse_csv(text.str(), file.string());
+  if (!std::filesystem::exists(file)) return {};
+  const std::string text = read_file(file, {"", "a CSV file of sources' settings", table_limit});
+  const std::vector<CsvRow> rows = parse_csv(text, file.string());
   if (rows.empty() || rows.front().fields != columns) {
     throw InputError("another header", file.string() + ":1", "source,when,option,value,because");
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
+#include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/search/advise.hpp"
@@ -229,7 +230,7 @@ std::string render_json_advice(const Advice& advice) {
   json["largest"]["micro_batch"] = largest.micro_batch ? nlohmann::ordered_json(*largest.micro_batch) : nullptr;
   json["largest"]["seq_len"] = largest.seq_len ? nlohmann::ordered_json(*largest.seq_len) : nullptr;
   json["largest"]["model"] = largest.model.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(largest.model);
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace

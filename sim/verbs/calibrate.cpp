@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array own_options = {
     OptionSpec{"Options", "topology", 't', "MACHINE", "write this machine, with its links as measured"},
-    OptionSpec{"Options", "gpu", '\0', "DEVICE", "the GPU in it, where MACHINE names none"},
+    OptionSpec{"Options", "gpu", 0, "DEVICE", "the GPU in it, where MACHINE names none"},
     OptionSpec{"Options", "output", 'o', "OUT", "where the device or machine goes [stdout]"},
 };
 

@@ -12,8 +12,11 @@
 #include <optional>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
+#include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
+#include "sim/request/option_text.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/search/evaluate.hpp"
 #include "sim/search/point_line.hpp"
@@ -201,11 +204,16 @@ fs::path finished_mark(const fs::path& folder) { return folder / "finished.json"
 void mark_finished(const fs::path& folder, const SweepWork& work, const std::string& summary, bool fits) {
   const nlohmann::json mark = {{"identity", work.identity}, {"summary", summary}, {"fits", fits}};
   WholeFile file(finished_mark(folder));
-  file.write(mark.dump() + "\n");
+  file.write(json_text(mark) + "\n");
   file.finish();
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".journal") fs::remove(entry.path());
   }
+}
+
+bool is_mark_of(const nlohmann::json& mark, const SweepWork& work) {
+  return mark.is_object() && mark.contains("identity") && mark["identity"] == work.identity &&
+         mark.contains("summary") && mark["summary"].is_string() && mark.contains("fits") && mark["fits"].is_boolean();
 }
 
 /// The mark of an earlier run that finished this sweep. Throws InputError where OUT or its folder is somebody else's.
@@ -213,10 +221,10 @@ std::optional<nlohmann::json> find_finished(const fs::path& output, const fs::pa
   if (fs::exists(output) && !fs::exists(folder)) {
     throw InputError("the output is there already, and no sweep of ours made it", output.string(), "another name");
   }
-  std::ifstream stream(finished_mark(folder));
-  if (!stream) return {};
-  const nlohmann::json mark = nlohmann::json::parse(stream, nullptr, false);
-  if (mark.is_discarded() || !mark.is_object() || mark.value("identity", "") != work.identity) {
+  if (!fs::exists(finished_mark(folder))) return {};
+  const std::string text = read_file(finished_mark(folder), {"", "what a finished sweep leaves", table_limit});
+  const nlohmann::json mark = nlohmann::json::parse(text, nullptr, false);
+  if (!is_mark_of(mark, work)) {
     throw InputError("the output is that of another sweep, or of another version of shardsim", output.string(),
                      "another name, or it and " + folder.string() + " removed");
   }
@@ -271,7 +279,7 @@ std::optional<ExitStatus> begin(const SweepArguments& arguments, const DesignSpa
 ExitStatus end(const SweepArguments& arguments, const SweepSpec& spec, const SweepWork& work,
                const std::string& command) {
   const fs::path folder = arguments.output + journal_folder;
-  const SweepSummary summary = merge(spec, arguments, command, read_journals(folder, work.identity));
+  const SweepSummary summary = merge(spec, arguments, command, read_journals(folder, work.identity, work.points));
   const std::string text = summary.text(work.points);
   mark_finished(folder, work, text, summary.fitting() > 0);
   write_result(text, "");

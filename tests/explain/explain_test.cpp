@@ -99,7 +99,7 @@ TEST_CASE("Two reports, term by term") {
     options[side] = read_options(words);
     reports[side] = simulate(test::request(words), test::data());
   }
-  const Comparison comparison = compare(options, reports);
+  const ReportComparison comparison = compare(options, reports);
   REQUIRE(comparison.options.size() == 1);
   CHECK(comparison.options.front().values == std::array<std::string, 2>{"ddp", "fsdp-offload"});
   for (const std::string part : {"device memory", "host RAM"}) {

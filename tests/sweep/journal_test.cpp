@@ -46,7 +46,7 @@ TEST_CASE("What was appended is read back, in the order of the points") {
     Journal other(folder / "rank-1.journal", "work");
     other.append({2, 1}, "two\n");
   }
-  const std::vector<Record> records = read_journals(folder.path(), "work");
+  const std::vector<Record> records = read_journals(folder.path(), "work", 1000);
   REQUIRE(records.size() == 3);
   RecordReader reader;
   CHECK(reader.read(records[0]) == "zero and one\n");
@@ -62,7 +62,7 @@ TEST_CASE("A journal is continued where it ends") {
     Journal again(folder / "rank-0.journal", "work");
     again.append({2, 2}, "two and three\n");
   }
-  CHECK(read_journals(folder.path(), "work").size() == 3);
+  CHECK(read_journals(folder.path(), "work", 1000).size() == 3);
 }
 
 TEST_CASE("Wherever a file is torn, what stands before is kept and the rest is done again") {
@@ -77,12 +77,12 @@ TEST_CASE("Wherever a file is torn, what stands before is kept and the rest is d
   }
   for (std::size_t cut = 0; cut < whole; ++cut) {
     std::ofstream(file, std::ios::binary) << bytes.substr(0, cut);
-    const std::vector<Record> records = read_journals(folder.path(), "work");
+    const std::vector<Record> records = read_journals(folder.path(), "work", 1000);
     CHECK(records.size() < 2);
     for (const Record& record : records) CHECK(record.range == Range{4, 4});
     // The torn tail is gone: what is appended next is found.
     { Journal(file, "work").append({0, 2}, "zero and one\n"); }
-    CHECK(read_journals(folder.path(), "work").size() == records.size() + 1);
+    CHECK(read_journals(folder.path(), "work", 1000).size() == records.size() + 1);
   }
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("Flipped bits cost the records from there on") {
   stream.seekp(-3, std::ios::end);
   stream.put('X');
   stream.close();
-  CHECK(read_journals(folder.path(), "work").size() == 1);
+  CHECK(read_journals(folder.path(), "work", 1000).size() == 1);
 }
 
 TEST_CASE("Whichever byte is wrong, what is read is what was written") {
@@ -124,8 +124,8 @@ TEST_CASE("Whichever byte is wrong, what is read is what was written") {
 TEST_CASE("Journals of other work are refused and stay") {
   const Folder folder;
   write_two(folder);
-  CHECK_THAT(refusal([&] { read_journals(folder.path(), "other work"); }), Contains("belong to another sweep"));
-  CHECK(read_journals(folder.path(), "work").size() == 2);
+  CHECK_THAT(refusal([&] { read_journals(folder.path(), "other work", 1000); }), Contains("belong to another sweep"));
+  CHECK(read_journals(folder.path(), "work", 1000).size() == 2);
 }
 
 TEST_CASE("One at a time") {
@@ -149,5 +149,5 @@ TEST_CASE("A full disk is said at once") {
 TEST_CASE("A journal that is a device is no journal") {
   const Folder folder;
   fs::create_symlink("/dev/full", folder / "rank-0.journal");
-  CHECK_THAT(refusal([&] { read_journals(folder.path(), "work"); }), Contains("no regular file"));
+  CHECK_THAT(refusal([&] { read_journals(folder.path(), "work", 1000); }), Contains("no regular file"));
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/report/html/parts.hpp"
+#include "sim/report/json_text.hpp"
 
 namespace shardsim {
 
@@ -27,7 +28,7 @@ std::string escaped(std::string_view text) { return replaced(replaced(text, "&",
 
 std::string html_page(const std::string& title, std::string_view script, const nlohmann::ordered_json& data,
                       const std::string& text) {
-  const std::string json = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string json = json_text(data);
   const std::vector<std::pair<std::string_view, std::string>> fillings = {
       {"{{title}}", escaped(title)},         {"{{style}}", std::string(html::style)},
       {"{{text}}", escaped(text)},           {"{{data}}", replaced(json, "<", "\\u003c")},

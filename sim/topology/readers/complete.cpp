@@ -262,8 +262,8 @@ class Completion {
     if (spec_.nvlink && !spec_.nvlink_peer_type.empty()) {
       const LinkType one = catalogs_.links.find(spec_.nvlink_peer_type, sketch_.where);
       most = static_cast<int>(std::lround(spec_.nvlink->bytes_per_second / one.bandwidth.bytes_per_second));
-    } else if (const auto x = spec_.nvlink_type.rfind('x'); x != std::string::npos) {
-      most = std::stoi(spec_.nvlink_type.substr(x + 1));
+    } else if (!spec_.nvlink_type.empty()) {
+      most = catalogs_.links.find(spec_.nvlink_type, sketch_.where).lanes;
     }
     const bool beyond = std::any_of(total.begin(), total.end(), [&](const auto& gpu) { return gpu.second > most; });
     const bool whole = spec_.nvlink_switch &&

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 
 #include "model/core/error.hpp"
+#include "model/core/read_file.hpp"
 #include "sim/topology/dot.hpp"
 #include "sim/topology/readers/hwloc_check.hpp"
 #include "sim/topology/readers/hwloc_tree.hpp"
@@ -17,19 +17,6 @@
 namespace shardsim {
 
 namespace {
-
-std::string read_text(const std::filesystem::path& file) {
-  constexpr std::uintmax_t longest = 8 << 20;
-  std::ifstream stream(file, std::ios::binary);
-  if (!std::filesystem::is_regular_file(file) || !stream) {
-    throw InputError("the machine's description cannot be read", file.string(),
-                     "a file that nvidia-smi topo -m, lstopo --of xml or NCCL_TOPO_DUMP_FILE wrote");
-  }
-  if (std::filesystem::file_size(file) > longest) {
-    throw InputError("the machine's description is larger than 8 MiB", file.string(), "one node a file");
-  }
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 /// The first line that is neither empty nor a '#' comment.
 const TextLine* first_line(const std::vector<TextLine>& lines) {
@@ -88,7 +75,9 @@ MachineFile read_xml_file(const std::string& text, const std::filesystem::path& 
 MachineFile read_machine_file(const std::filesystem::path& file, const std::string& gpu_option,
                               const Catalogs& catalogs, std::vector<std::string>& assumptions) {
   if (file.extension() == ".dot") return {read_dot(file, catalogs.links), 1, 0};
-  const std::string text = read_text(file);
+  const std::string text = read_file(
+      file,
+      {"--topology", "a file that nvidia-smi topo -m, lstopo --of xml or NCCL_TOPO_DUMP_FILE wrote", settings_limit});
   const std::vector<TextLine> lines = words_of_lines(text);
   const TextLine* first = first_line(lines);
   if (first != nullptr && first->words.front().text.front() == '<')
