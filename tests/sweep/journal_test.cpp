@@ -111,7 +111,7 @@ TEST_CASE("Whichever byte is wrong, what is read is what was written") {
     std::string damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ (1 << (at % 8)));
     std::ofstream(file, std::ios::binary) << damaged;
-    const std::vector<Record> records = read_journals(folder.path(), "work");
+    const std::vector<Record> records = read_journals(folder.path(), "work", 1000);
     CHECK(records.size() < 2);
     RecordReader reader;
     for (const Record& record : records) {
