@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "sim/report/csv_field.hpp"
 #include "sim/report/grouping.hpp"
 #include "sim/report/report.hpp"
 #include "sim/request/choices.hpp"
@@ -12,17 +13,6 @@ namespace shardsim {
 namespace {
 
 using Columns = std::vector<std::pair<std::string, std::string>>;
-
-// RFC 4180: a field with a comma, a quote or a line end stands in quotes, its own quotes doubled.
-std::string field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
 
 std::string word(bool value) { return value ? "true" : "false"; }
 std::string number(std::int64_t value) { return fmt::format("{}", value); }
@@ -86,7 +76,7 @@ std::string joined(const Columns& row, Pick pick) {
   std::string text;
   for (const auto& column : row) {
     if (!text.empty()) text += ',';
-    text += field(pick(column));
+    text += csv_field(pick(column));
   }
   return text + "\n";
 }

@@ -333,6 +333,7 @@ std::string command_line(const OptionTexts& options) {
   }
   for (const auto& [option, text] : options) {
     if (option == "topology" || option == "strategy" || option == "model" || option == "config") continue;
+    if (option == "threads") continue;  // the answer is the same on any number of them
     if (option == "format" || option == "output" || option == "quiet" || option == "verbose" || option == "no-color")
       continue;
     add(option, text.value);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/core/error.hpp"
+#include "sim/report/csv_field.hpp"
 #include "sim/search/figures.hpp"
 
 namespace shardsim {
@@ -57,11 +58,7 @@ class Csv : public TextFile {
     const auto value = object.find(key);
     if (value == object.end() || value->is_null()) return "";
     if (!value->is_string()) return value->dump();
-    const auto& text = value->get_ref<const std::string&>();
-    if (text.find_first_of(",\"\n") == std::string::npos) return text;
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-    return quoted + "\"";
+    return csv_field(value->get_ref<const std::string&>());
   }
 
   std::vector<std::string> axes_;

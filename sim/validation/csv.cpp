@@ -81,14 +81,4 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name) {
   return Reader(text, name).rows();
 }
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 }  // namespace shardsim

@@ -17,7 +17,4 @@ struct CsvRow {
 /// or stands inside a bare field.
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name);
 
-/// A field as it must be written: in quotes where it holds a comma, a quote or a line end.
-std::string csv_field(std::string_view text);
-
 }  // namespace shardsim

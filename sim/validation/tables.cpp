@@ -6,8 +6,8 @@
 #include <map>
 #include <string_view>
 
+#include "sim/report/csv_field.hpp"
 #include "sim/report/notation.hpp"
-#include "sim/validation/csv.hpp"
 #include "sim/validation/validation.hpp"
 
 namespace shardsim {

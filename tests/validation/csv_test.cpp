@@ -2,6 +2,7 @@
 #include "sim/validation/csv.hpp"
 #include "catch.hpp"
 #include "model/core/error.hpp"
+#include "sim/report/csv_field.hpp"
 
 using namespace shardsim;
 
