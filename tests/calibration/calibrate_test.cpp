@@ -105,8 +105,8 @@ TEST_CASE("the script's output is read") {
 }
 
 TEST_CASE("what is no measurement is refused with its key") {
-  CHECK_THAT(refusal("[]"), Contains("no object"));
-  CHECK_THAT(refusal("{"), Contains("as JSON"));
+  CHECK_THAT(refusal("[]"), Contains("no JSON object"));
+  CHECK_THAT(refusal("{"), Contains("no JSON"));
   CHECK_THAT(refusal("{}"), Contains("no 'device'"));
   CHECK_THAT(refusal(R"({"device": "A100"})"), Contains("nothing was measured"));
   CHECK_THAT(refusal(R"({"nvbandwidth": {"testcases": [{"name": "host_to_device_memcpy_ce", "status": "Passed",

@@ -93,7 +93,7 @@ TEST_CASE("What makes no sweep gets one line") {
   CHECK_THAT(fault("axes: {micro-batch: [1]}\npareto: [speed]"), Contains("unknown objective 'speed'"));
   CHECK_THAT(fault("axes: [1"), Contains("malformed YAML") && Contains(":"));
   CHECK_THAT(fault("- 1"), Contains("no mapping"));
-  CHECK_THAT(refusal([] { read_sweep_spec("/nowhere/spec.yaml"); }), Contains("cannot be read"));
+  CHECK_THAT(refusal([] { read_sweep_spec("/nowhere/spec.yaml"); }), Contains("cannot read"));
 }
 
 TEST_CASE("The canonical form tells sweeps apart and ignores where they stand") {

@@ -118,7 +118,7 @@ TEST_CASE("malformed device files are refused with file and line or key") {
   CHECK(read(memory + "curve: {value: [[1, x]], basis: assumed, source: \"x\"}").find(":2: curve") !=
         std::string::npos);
   CHECK(read(memory + curve + "memroy: 3").find("unknown key 'memroy'") != std::string::npos);
-  CHECK(refusal([] { SpecFile("/nonexistent/x.yaml"); }).find("cannot be read") != std::string::npos);
+  CHECK(refusal([] { SpecFile("/nonexistent/x.yaml"); }).find("cannot read") != std::string::npos);
 }
 
 TEST_CASE("link types multiply their lanes") {

@@ -92,7 +92,7 @@ TEST_CASE("host memory and drives can be overridden") {
 TEST_CASE("wrong topologies are refused in one line that helps") {
   const auto complaint = [](std::string_view text) { return refusal([&] { load(text); }); };
   CHECK(complaint("").find("the topology is empty") != std::string::npos);
-  CHECK(complaint("@topo.txt").find("the machine's description cannot be read (topo.txt)") != std::string::npos);
+  CHECK(complaint("@topo.txt").find("cannot read 'topo.txt' (--topology)") != std::string::npos);
   CHECK(complaint("0xA100").find("'0' is no usable count") != std::string::npos);
   CHECK(complaint("4x0xA100").find("'0' is no usable count") != std::string::npos);
   CHECK(complaint("99999999999999999999xA100").find("no usable count") != std::string::npos);
@@ -103,7 +103,7 @@ TEST_CASE("wrong topologies are refused in one line that helps") {
   CHECK(complaint("4xA10O").find("unknown device 'A10O'") != std::string::npos);
   CHECK(complaint("4xEPYC-7742").find("is a cpu, not a gpu") != std::string::npos);
   CHECK(complaint("2x2x2xA100").find("unknown device") != std::string::npos);
-  CHECK(refusal([] { load_topology("4xA100", {}, "/nonexistent"); }).find("cannot be read") != std::string::npos);
+  CHECK(refusal([] { load_topology("4xA100", {}, "/nonexistent"); }).find("cannot read") != std::string::npos);
 }
 
 TEST_CASE("scrambled topologies load or are refused, and nothing else escapes") {
