@@ -72,9 +72,10 @@ or, with --topology, into a machine file (one node; what was not measured stays 
   shardsim --topology mine.dot --strategy zero3
 
 A FILE is one of these, told apart by what it holds:
-  what all_reduce_perf, all_gather_perf or reduce_scatter_perf (NVIDIA/nccl-tests) writes with --json,
-    or prints: run them with -b 8 -e 4G -f 2 -g 8; across nodes they tell what the NICs reach
-  what nvbandwidth --json prints: {host_to_device,device_to_host}_memcpy_ce, device_to_device_memcpy_read_ce
+  what NVIDIA/nccl-tests' all_reduce_perf, all_gather_perf or reduce_scatter_perf writes with
+    --json, or prints (-b 8 -e 4G -f 2 -g 8); across nodes they tell what the NICs reach
+  what nvbandwidth --json prints of host_to_device_memcpy_ce, device_to_host_memcpy_ce and
+    device_to_device_memcpy_read_ce
   our own JSON, of which all but "device" may be left out; the last two tell a machine:
   {"device": "A100-SXM4-80GB",                        the nearest of shardsim list devices
    "source": "who measured it, and how",
@@ -84,7 +85,8 @@ A FILE is one of these, told apart by what it holds:
    "elementwise": [{"bytes": 1e9, "seconds": 6e-4}],  all that a kernel reads and writes
    "steps": [{"seconds": 4.5, "options": {"topology": "1xA100", "strategy": "single"}}],
    "copies": [{"from": "host", "to": 0, "bytes": 1e9, "seconds": 0.038}],  pinned, one at a time
-   "collectives": [{"collective": "all_reduce", "ranks": 8, "nodes": 1, "bytes": 1e9, "seconds": 7.6e-3}]}
+   "collectives": [{"collective": "all_reduce", "ranks": 8, "nodes": 1, "bytes": 1e9,
+                    "seconds": 7.6e-3}]}
 tests/oracle/measure_device.py writes such a file on a CUDA machine with PyTorch.
 
 )" + options_help(own_options) +
