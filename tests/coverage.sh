@@ -11,5 +11,5 @@ cmake --build build/coverage
 find build/coverage -name '*.gcda' -delete
 ctest --test-dir build/coverage --output-on-failure -j2 "$@"
 # A throw is no branch of ours, and a check that never fails is not meant to be covered.
-gcovr --root . --filter sim/ --filter model/ --exclude-throw-branches --exclude-lines-by-pattern '.*SHARDSIM_CHECK.*' \
+gcovr --gcov-ignore-parse-errors --root . --filter sim/ --filter model/ --exclude-throw-branches --exclude-lines-by-pattern '.*SHARDSIM_CHECK.*' \
   build/coverage

@@ -192,12 +192,15 @@ TEST_CASE("SIGTERM to mpirun, as batch systems send it, keeps what is done") {
 TEST_CASE("Two sweeps on one output: the second is refused, the first does not notice") {
   const std::string out = fresh("two.jsonl");
   RunningSweep sweep(out, 0.1);
+  // It stands still meanwhile, lest it be done before the others have begun.
+  ::kill(sweep.process().process(), SIGSTOP);
   check_one_line(run(arguments(out)), "another sweep is at work on this output");
   if (has_mpirun()) {
     const Run ranks = run(arguments(out), mpirun + "2");
     CHECK(ranks.status == 2);
     CHECK_THAT(ranks.err, Contains("another sweep is at work on this output"));
   }
+  ::kill(sweep.process().process(), SIGCONT);
   CHECK(sweep.process().wait() == 0);
   CHECK(contents(out) == reference());
 }
