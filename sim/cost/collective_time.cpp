@@ -83,7 +83,7 @@ CollectiveCost collective_cost(CollectiveKind kind, double total, const Collecti
     const double cap = is_ll && shape.nodes > 1 ? ll_across_nodes / shape.bandwidth : 1;
     const double share = std::min(p.bandwidth_share, cap);
     const double beyond_us = microseconds(shape.figures.launch) + (is_ll ? 0 : microseconds(shape.figures.fill));
-    const double step_us = shape.nodes > 1 && !is_ll ? microseconds(constants.network_step) : 0;
+    const double step_us = shape.nodes > 1 ? microseconds(constants.network_step) : 0;
     consider(ring_latency(p, shape, ring_steps), ring_bytes / share, beyond_us + ring_steps * step_us, 0);
     if (kind != CollectiveKind::all_reduce) continue;
     const double tree_bytes = 2 * sent / (share * tree_bandwidth_share);

@@ -36,7 +36,7 @@ struct CostConstants {
   /// give no figures below them.
   double narrow_head_speed = 0.85;
 
-  /// What a step of a ring that crosses nodes takes beyond NCCL's model, but in the LL protocol: posting to the NIC and
+  /// What a step of a ring that crosses nodes takes beyond NCCL's model, whatever the protocol: posting to the NIC and
   /// waiting for the slowest rank. 4.5 us: all-gather and reduce-scatter of 256 MB on 16 to 64 nodes of 8 H100, the
   /// better runs (95th percentile: nanotron ultrascale playbook, fragments/pp_comm_bandwidth.html); 14.5 us: all-gather
   /// of 2 GB on 32 nodes of 8 H100 (NVIDIA/nccl issue 1218). The middle of the two.
