@@ -77,7 +77,7 @@ class Chart:
 
         out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
                f'font-size="12"><rect width="100%" height="100%" fill="white"/>',
-               f'<text x="{LEFT}" y="22" font-size="14">{self.title}</text>']
+               f'<text x="10" y="22">{self.title}</text>']
         x = x_low
         while x <= x_high * 1.001:
             at, _ = place(x, 0)
