@@ -35,6 +35,10 @@ ExitStatus run(int count, char** words) {
   } catch (const shardsim::InputError& error) {
     std::fprintf(stderr, "shardsim: error: %s\n", error.what());
     return ExitStatus::wrong_request;
+  } catch (const std::filesystem::filesystem_error& error) {  // what a reader or writer did not foresee
+    std::fprintf(stderr, "shardsim: error: cannot use '%s': %s; expected a place that may be read and written\n",
+                 error.path1().c_str(), error.code().message().c_str());
+    return ExitStatus::wrong_request;
   } catch (const std::bad_alloc&) {
     return internal_fault("out of memory");
   } catch (const std::exception& error) {

@@ -17,7 +17,8 @@ DataFolders find_data(const std::filesystem::path& program) {
     return DataFolders{root / "model/zoo", root / "topologies", root / "tests/published"};
   };
   const auto exist = [](const DataFolders& data) {
-    return std::filesystem::is_directory(data.zoo) && std::filesystem::is_directory(data.topologies);
+    std::error_code ignored;  // a folder that may not be looked into is none
+    return std::filesystem::is_directory(data.zoo, ignored) && std::filesystem::is_directory(data.topologies, ignored);
   };
   if (const char* chosen = std::getenv("SHARDSIM_DATA"); chosen != nullptr && *chosen != '\0') {
     const DataFolders data = folders(chosen);
