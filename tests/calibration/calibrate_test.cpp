@@ -1,5 +1,6 @@
 // Measurements made from known figures give these figures back.
 #include "sim/calibration/calibrate.hpp"
+#include "calibration/scratch_file.hpp"
 
 #include <unistd.h>
 
@@ -18,21 +19,6 @@ namespace {
 
 const DataFolders source = {SHARDSIM_SOURCE "/model/zoo", SHARDSIM_SOURCE "/topologies",
                             SHARDSIM_SOURCE "/tests/published"};
-
-class ScratchFile {
- public:
-  ScratchFile(const std::string& name, const std::string& text)
-      : path_(std::filesystem::temp_directory_path() / ("shardsim-" + std::to_string(::getpid()) + name)) {
-    std::ofstream(path_, std::ios::binary) << text;
-  }
-  ScratchFile(const ScratchFile&) = delete;
-  ScratchFile& operator=(const ScratchFile&) = delete;
-  ~ScratchFile() { std::filesystem::remove(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// The device that the file of measurements comes to, read back as --gpu reads it.
 GpuSpec calibrated(const std::string& json) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "calibration/scratch_file.hpp"
 #include "catch.hpp"
 #include "model/core/error.hpp"
 #include "request/contains.hpp"
@@ -18,21 +19,6 @@ namespace {
 const DataFolders source = {SHARDSIM_SOURCE "/model/zoo", SHARDSIM_SOURCE "/topologies",
                             SHARDSIM_SOURCE "/tests/published"};
 const std::string data = SHARDSIM_SOURCE "/tests/calibration/data/";
-
-class ScratchFile {
- public:
-  ScratchFile(const std::string& name, const std::string& text)
-      : path_(std::filesystem::temp_directory_path() / ("shardsim-" + std::to_string(::getpid()) + name)) {
-    std::ofstream(path_, std::ios::binary) << text;
-  }
-  ScratchFile(const ScratchFile&) = delete;
-  ScratchFile& operator=(const ScratchFile&) = delete;
-  ~ScratchFile() { std::filesystem::remove(path_); }
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 Measurements measured(const std::string& text) { return read_measurements(ScratchFile("links.json", text).path()); }
 
