@@ -4,8 +4,10 @@
 #include <hwloc.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <set>
+#include <type_traits>
 
 #include "model/core/error.hpp"
 #include "model/core/suggest.hpp"
@@ -31,6 +33,13 @@ Owned load(const std::string& text, const std::string& file) {
   return topology;
 }
 
+/// hwloc hands on whatever number the file says, also one that is no value of the enumeration.
+bool hangs_on_host(const hwloc_obj& bridge) {
+  std::underlying_type_t<hwloc_obj_bridge_type_t> upstream;
+  std::memcpy(&upstream, &bridge.attr->bridge.upstream_type, sizeof(upstream));
+  return upstream == HWLOC_OBJ_BRIDGE_HOST;
+}
+
 class Reader {
  public:
   Reader(hwloc_topology_t topology, const std::string& file, const DeviceCatalog& devices)
@@ -44,7 +53,7 @@ class Reader {
          (numa = hwloc_get_next_obj_by_type(topology_, HWLOC_OBJ_NUMANODE, numa)) != nullptr;)
       add_numa(numa);
     for (hwloc_obj_t io = nullptr; (io = hwloc_get_next_bridge(topology_, io)) != nullptr;) {
-      if (io->attr->bridge.upstream_type == HWLOC_OBJ_BRIDGE_HOST) bridges.push_back(io);
+      if (hangs_on_host(*io)) bridges.push_back(io);
     }
     for (hwloc_obj_t bridge : bridges) {
       const std::size_t numa = numa_of(bridge);
