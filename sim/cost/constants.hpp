@@ -49,6 +49,9 @@ struct CostConstants {
   /// and both moments, writes all but the gradient) on two Xeon 8168 (measured: Ren et al. 2021, ZeRO-Offload, CPU-Adam
   /// table, 1 to 10 billion parameters), whose STREAM is about 205 GB/s.
   double cpu_optimizer_bandwidth_fraction = 0.58;
+  /// Bytes a second that one core moves through a fused CPU optimizer. Assumed: single cores of servers of 2017 to 2023
+  /// stream 12 (Xeon) to 25 GB/s (EPYC); an EPYC 9005 took 53 GB/s (measured: tests/oracle/data/cpu_optimizers.json).
+  double cpu_core_bandwidth = 15e9;
   /// Share of a pinned copy's speed that a pageable one reaches: the driver stages it through a bounce buffer with one
   /// more pass over DRAM. Assumed: no clean x86 measurement is published.
   double pageable_copy_fraction = 0.4;

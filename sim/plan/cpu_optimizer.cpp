@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/cost/constants.hpp"
+
 namespace shardsim {
 
 namespace {
@@ -15,8 +17,13 @@ struct Unfused {
   std::int64_t temporaries = 0;  ///< of one tensor at its fullest
 };
 
-Unfused unfused_of(OptimizerKind kind) {
-  switch (kind) {
+/// AdamW: torch/optim/adamw.py, _single_tensor_adamw, which foreach comes to on a CPU; DeepSpeed has a kernel of its
+/// own.
+Unfused unfused_of(const Request& request) {
+  switch (request.optimizer) {
+    case OptimizerKind::adamw:
+      if (!is_fsdp(request.kind) || request.optimizer_impl == OptimizerImpl::fused) return {};
+      return {80, 8};  // the root and the denominator
     case OptimizerKind::adamw_8bit:
     case OptimizerKind::paged_adamw_8bit:
       return {124, 20};  // both states, the scaled gradient, the root and the denominator
@@ -47,8 +54,12 @@ std::int64_t host_moments(OptimizerKind kind) {
   }
 }
 
-CpuOptimizer::CpuOptimizer(Recorder& recorder, OptimizerKind kind, std::vector<OptimizedTensor> tensors)
-    : recorder_(recorder), kind_(kind), tensors_(std::move(tensors)), has_states_(tensors_.size(), false) {}
+CpuOptimizer::CpuOptimizer(Recorder& recorder, const Request& request, std::vector<OptimizedTensor> tensors)
+    : recorder_(recorder),
+      request_(request),
+      kind_(request.optimizer),
+      tensors_(std::move(tensors)),
+      has_states_(tensors_.size(), false) {}
 
 std::int64_t CpuOptimizer::bytes_of_states(std::size_t index) const {
   if (kind_ == OptimizerKind::lion) return tensors_[index].bytes();
@@ -64,18 +75,21 @@ void CpuOptimizer::create_states(std::size_t index) {
   if (bytes > 0) recorder_.allocate_host(Pool::pageable, Category::optimizer, bytes, "moments");
 }
 
-// Weights, gradients and states are read, weights and states written; cores update so many parameters a second.
+// Weights, gradients and states are read, weights and states written. A core moves so many bytes a second through one
+// kernel, and updates so many parameters where the update is written in PyTorch's operators.
 void CpuOptimizer::work(std::int64_t elements, double bytes) {
   if (elements == 0) return;
   const Host& host = recorder_.cluster().topology().hosts.front();  // all are equal
-  const double cores = static_cast<double>(host.cores) / static_cast<double>(recorder_.ranks_on_host());
-  const double limit =
-      std::max(cores, 1.0) * host.cpu.optimizer_parameters_per_core_second * bytes / static_cast<double>(elements);
-  recorder_.host_work(bytes, limit, "cpu optimizer");
+  const double share = std::max(1.0, static_cast<double>(host.cores) / static_cast<double>(recorder_.ranks_on_host()));
+  const double threads = std::min(share, static_cast<double>(*request_.cpu_threads));
+  const double limit = unfused_of(request_).traffic > 0
+                           ? host.cpu.optimizer_parameters_per_core_second * bytes / static_cast<double>(elements)
+                           : cost_constants().cpu_core_bandwidth;
+  recorder_.host_work(bytes, threads * limit, "cpu optimizer");
 }
 
 void CpuOptimizer::step(double extra_bytes) {
-  const Unfused unfused = unfused_of(kind_);
+  const Unfused unfused = unfused_of(request_);
   std::int64_t elements = 0, largest = 0;
   double bytes = 0;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {

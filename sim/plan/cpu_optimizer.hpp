@@ -6,6 +6,7 @@
 
 #include "model/optimizer.hpp"
 #include "sim/plan/recorder.hpp"
+#include "sim/request/request.hpp"
 
 namespace shardsim {
 
@@ -16,7 +17,8 @@ std::int64_t host_moments(OptimizerKind kind);
 /// that touches their tensor; Lion's (deepspeed/ops/lion/cpu_lion.py) has the tensor's type.
 class CpuOptimizer {
  public:
-  CpuOptimizer(Recorder& recorder, OptimizerKind kind, std::vector<OptimizedTensor> tensors);
+  /// On as many of the host's cores as the request's `cpu_threads` says, or as there are.
+  CpuOptimizer(Recorder& recorder, const Request& request, std::vector<OptimizedTensor> tensors);
   /// The update of all tensors in one piece of work. `extra_bytes` of DRAM traffic a parameter come on top of the
   /// kernel's own (unscaling, casting).
   void step(double extra_bytes);
@@ -31,6 +33,7 @@ class CpuOptimizer {
   void work(std::int64_t elements, double bytes);
 
   Recorder& recorder_;
+  const Request& request_;
   OptimizerKind kind_;
   std::vector<OptimizedTensor> tensors_;
   std::vector<bool> has_states_;

@@ -137,6 +137,28 @@ void choose_zero_sizes(Request& request, const Architecture& architecture, std::
   fill(zero.auto_persistence_threshold, zero.persistence_threshold, 10 * hidden, "stage3_param_persistence_threshold");
 }
 
+// torch/distributed/run.py sets OMP_NUM_THREADS to 1 where a host runs several ranks and nobody has said otherwise, and
+// accelerate launches through it; deepspeed's launcher leaves OpenMP its default, all cores, which the ranks then
+// share.
+void choose_cpu_threads(Request& request, const Topology& topology, std::vector<std::string>& assumptions) {
+  if (!request.offload.optimizer || request.cpu_threads) return;
+  const auto ranks = static_cast<std::int64_t>(topology.devices_a_host());
+  const std::int64_t cores = topology.hosts.front().cores;
+  if (ranks > 1 && (is_fsdp(request.kind) || !request.accelerate.empty())) {
+    request.cpu_threads = 1;
+    assumptions.emplace_back(
+        "the CPU optimizer of each rank runs on one core: torchrun and accelerate set OMP_NUM_THREADS=1 unless told "
+        "otherwise (--cpu-threads)");
+  } else {
+    request.cpu_threads = std::max<std::int64_t>(1, cores / ranks);
+    assumptions.push_back(
+        fmt::format("the CPU optimizers of a host share its {} cores, as under the deepspeed launcher; under torchrun "
+                    "or accelerate "
+                    "each has one: --cpu-threads 1",
+                    cores));
+  }
+}
+
 // The parts of zero_optimization that no plan has, each by its name.
 void warn_of_unplanned(Request& request) {
   const ZeroOptions& zero = request.zero;
@@ -247,6 +269,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
   describe_framework(request, assumptions);
   check_size(request, architecture);
   if (!request.pin_memory) request.pin_memory = true;
+  choose_cpu_threads(request, topology, assumptions);
   if (request.kind == StrategyKind::device_map) describe_device_map(request, topology, architecture, assumptions);
   request.host_memory = topology.hosts.front().memory;
   if (!request.nvme) {

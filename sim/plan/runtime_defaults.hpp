@@ -13,6 +13,7 @@ namespace shardsim {
 /// The request with every absent value filled in, and a sentence for each choice that a user may not expect:
 /// - `reduce_dtype`: FSDP2 fp32 under mixed precision (as torchtitan sets it), else the gradients' type;
 /// - `fsdp.backward_prefetch`: FSDP1 none for transformers' models (accelerate's), else BACKWARD_PRE (torch's);
+/// - `cpu_threads`, where the optimizer is offloaded: what torchrun, accelerate or deepspeed leave a rank;
 /// - `pin_memory`: on, DeepSpeed's and FSDP2's default;
 /// - `seq_len`, when not given: 4096, or all that the model has learned positions for;
 /// - `micro_batch`, `grad_accum` where a DeepSpeed file gives the total; the sizes of `zero` that it leaves "auto";

@@ -99,7 +99,8 @@ Bottleneck find_bottleneck(const Plan& plan, const Program& program, const Outco
     } else if (is_bound_by_cores(plan, program)) {
       found.resource = "cpu optimizer";
       found.why =
-          "the CPU's cores update the offloaded optimizer states; too few of them a rank to use all of DRAM's "
+          "the CPU's cores update the offloaded optimizer states; too few of them a rank (--cpu-threads) to use all of "
+          "DRAM's "
           "bandwidth";
     } else {
       found.resource = "cpu optimizer";

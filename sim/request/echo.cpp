@@ -64,6 +64,7 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"compile", request.compile},
       {"optimizer-impl", word(optimizer_impl_choices, request.optimizer_impl)},
       {"pin-memory", value_or_none(request.pin_memory)},
+      {"cpu-threads", value_or_none(request.cpu_threads)},
       {"allocator", word(allocator_choices, request.allocator)},
       {"save", word(save_choices, request.save)},
       {"tokens", value_or_none(request.tokens)},

@@ -61,6 +61,9 @@ constexpr std::array table = {
         "Strategy", "save", 0, "KIND",
         "also simulate the checkpoint that follows the step: none, sharded, full, gathered-16bit or adapter [none]"},
     OptionSpec{"Strategy", "pin-memory", 0, "on|off", "page-locked host buffers [the runtime's]"},
+    OptionSpec{"Strategy", "cpu-threads", 0, "N",
+               "cores on which each rank's offloaded optimizer runs, OMP_NUM_THREADS [torchrun's and accelerate's 1, "
+               "under the deepspeed launcher all of them]"},
 
     OptionSpec{"Adapters", "peft", 0, "METHOD",
                "parameter-efficient fine-tuning: none, lora, qlora, dora, qdora, adapter (Houlsby), prompt, or PEFT's "

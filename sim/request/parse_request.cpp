@@ -109,6 +109,8 @@ void set_numbers(const OptionTexts& texts, Request& request) {
     request.price = parse_number(text, "a price", "US dollars an hour, such as 12.5");
     if (*request.price > most_usd) throw InputError("'" + text.value + "' is no price", text.where, "at most 1e12 USD");
   });
+  where_given(texts, "cpu-threads",
+              [&](const OptionText& text) { request.cpu_threads = extent(parse_count(text.value, text.where), text); });
   where_given(texts, "threads", [&](const OptionText& text) { request.threads = parse_threads(text); });
   where_given(texts, "seed", [&](const OptionText& text) {
     request.seed = static_cast<std::uint64_t>(parse_count(text.value, text.where));

@@ -131,7 +131,8 @@ struct Request {
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
-  std::optional<bool> pin_memory;  ///< absent: the runtime's (on)
+  std::optional<bool> pin_memory;           ///< absent: the runtime's (on)
+  std::optional<std::int64_t> cpu_threads;  ///< of each rank's optimizer in host memory; absent: the launcher's
   AllocatorKind allocator = AllocatorKind::caching;
   ZeroOptions zero;
   FsdpOptions fsdp;

@@ -63,7 +63,7 @@ struct CpuSpec {
   int numa_nodes = 1;
   Bandwidth memory_bandwidth;                       ///< datasheet, one socket
   double memory_efficiency = 0;                     ///< what STREAM-like kernels reach of it
-  double optimizer_parameters_per_core_second = 0;  ///< ceiling of a CPU Adam where cores, not DRAM, bound it
+  double optimizer_parameters_per_core_second = 0;  ///< AdamW operator by operator, as torch has it on a CPU
 };
 
 struct NicSpec {

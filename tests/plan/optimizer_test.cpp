@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "model/core/error.hpp"
 #include "scenario.hpp"
+#include "sim/cost/constants.hpp"
 #include "sim/plan/deepspeed.hpp"
 
 using namespace shardsim;
@@ -46,6 +47,13 @@ struct Seen {
       sum += planned.run.plan.transfers[task.transfer.index()].bytes;
     }
     return sum;
+  }
+  /// Most bytes a second that the CPU optimizer may move.
+  double cpu_rate() const {
+    for (const Task& task : program().tasks) {
+      if (task.kind == TaskKind::cpu) return planned.run.plan.transfers[task.transfer.index()].limit;
+    }
+    return 0;
   }
   /// Of the steady step.
   std::int64_t tasks(std::string_view label) const {
@@ -251,6 +259,23 @@ TEST_CASE("what the runtimes refuse is refused, with the reason") {
   CHECK(refusal(words("4xA100", "zero2", "adamw-bf16", {"--precision", "bf16"})).empty());
   CHECK_THAT(refusal(words("4xA100", "ddp", "adamw-bf16", {"--optimizer-impl", "foreach"})),
              Catch::Matchers::Contains("fused kernel only"));
+}
+
+TEST_CASE("torchrun leaves each rank's CPU optimizer one core, deepspeed all that there are") {
+  const auto rate = [](const std::string& strategy, const Words& more) {
+    return Seen(words("8xA100", strategy, "adamw", more)).cpu_rate();
+  };
+  const double core = cost_constants().cpu_core_bandwidth;
+  CHECK(rate("fsdp-offload", {}) == core);
+  CHECK(rate("zero3-offload", {"--cpu-threads", "1"}) == core);
+  CHECK(rate("zero2-offload", {"--cpu-threads", "1"}) == core);
+  const double all = rate("zero3-offload", {});  // memory bounds it
+  CHECK(all > core);
+  CHECK(rate("fsdp-offload", {"--cpu-threads", "64"}) == all);
+  CHECK(rate("fsdp-offload", {"--cpu-threads", "1000000"}) == all);
+  // 148 million parameters a second and core, each of 80 B and 8 for clipping.
+  CHECK(rate("fsdp-offload", {"--optimizer-impl", "foreach"}) == Approx(1.48e8 * 88));
+  CHECK(rate("zero3-offload", {"--cpu-threads", "1", "--optimizer-impl", "foreach"}) == core);
 }
 
 TEST_CASE("the CPU keeps Lion's one moment, and none for SGD") {

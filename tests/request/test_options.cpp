@@ -129,7 +129,7 @@ TEST_CASE("an option given twice counts as given last") {
 }
 
 TEST_CASE("numbers that count nothing are refused") {
-  for (const std::string option : {"--seq-len", "--micro-batch", "--grad-accum", "--threads"}) {
+  for (const std::string option : {"--seq-len", "--micro-batch", "--grad-accum", "--cpu-threads", "--threads"}) {
     for (const std::string value : {"0", "-1", "four", "1.5", "99999999999999999999", "nan", "1e999999999"}) {
       INFO(option << " " << value);
       const std::string line = refusal_of({option, value});

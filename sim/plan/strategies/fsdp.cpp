@@ -32,7 +32,7 @@ void Fsdp::allocate_replicated() {
 void Fsdp::make_optimizers(const StrategyContext& context, std::vector<OptimizedTensor> shards) {
   for (const OptimizedTensor& shard : shards) optimized_elements_ += shard.numel();
   if (offload_) {
-    cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(shards));
+    cpu_optimizer_.emplace(recorder_, request_, std::move(shards));
   } else {
     optimizer_ = make_optimizer(context, std::move(shards));
   }

@@ -37,7 +37,7 @@ Zero12::Zero12(const StrategyContext& context)
     }
   }
   if (offload_) {
-    cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(partitions));
+    cpu_optimizer_.emplace(recorder_, request_, std::move(partitions));
   } else if (request_.optimizer == OptimizerKind::muon) {
     muon_.emplace(architecture_, recorder_, request_.precision);
     optimizer_ = make_torch_optimizer(recorder_, {OptimizerKind::adamw, OptimizerImpl::fused, context.paged},

@@ -152,7 +152,7 @@ void Zero3::make_optimizers(const StrategyContext& context) {
     optimizer_ = make_torch_optimizer(recorder_, torch_default, flat);
   }
   if (request_.offload.optimizer) {
-    cpu_optimizer_.emplace(recorder_, request_.optimizer, std::move(flat));
+    cpu_optimizer_.emplace(recorder_, request_, std::move(flat));
   } else {
     optimizer_ = make_optimizer(context, std::move(flat));
   }
