@@ -25,6 +25,7 @@ constexpr std::array all_objectives = {
 Figures key_figures(const Report& report) {
   Figures figures;
   figures.fits = report.fits;
+  figures.tight = fit_of(report) == Fit::tight;
   for (const DeviceReport& device : report.devices) {
     if (device.peak_used_bytes < figures.peak_used_bytes) continue;
     figures.peak_allocated_bytes = device.peak_allocated_bytes;

@@ -149,7 +149,7 @@ class SpecReader {
       }
       values.push_back(fmt::format("{}", value));
     }
-    if (values.empty()) throw InputError("this range is empty", at(node), "to from from up");
+    if (values.empty()) throw InputError("this range is empty", at(node), "a 'to' that is not below 'from'");
     return values;
   }
 
