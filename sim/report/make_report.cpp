@@ -212,9 +212,10 @@ void warn_of_long_sequences(Report& report, const Architecture& architecture) {
   const Dimensions& dims = architecture.dims;
   // A position table would have refused them, and ALiBi knows no end.
   if (dims.alibi || dims.max_positions <= 0 || report.request.seq_len <= dims.max_positions) return;
-  report.warnings.push_back(fmt::format("sequences of {} tokens are longer than the {} that {} is made for "
-                                        "(max_position_embeddings): memory and time hold, its answers may not",
-                                        report.request.seq_len, dims.max_positions, architecture.name));
+  report.warnings.push_back(
+      fmt::format("sequences of {} tokens are longer than the {} that {} is made for "
+                  "(max_position_embeddings): memory and time hold, its answers may not",
+                  report.request.seq_len, dims.max_positions, architecture.name));
 }
 
 }  // namespace

@@ -206,7 +206,8 @@ RuntimeConfig read_accelerate_config(const std::filesystem::path& file) {
   reading.file = file;
   Settings top(object, file.string() + ": ", reading.config.warnings);
   if (top.has("zero_optimization")) {
-    throw InputError("this is a configuration of DeepSpeed", file.string(), "--deepspeed, or what accelerate config writes");
+    throw InputError("this is a configuration of DeepSpeed", file.string(),
+                     "--deepspeed, or what accelerate config writes");
   }
   reading.config.processes = top.count("num_processes");
   reading.config.machines = top.count("num_machines");

@@ -61,10 +61,10 @@ class PlanText {
         "| ---: | :--- | ---: | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | :--- |\n";
     for (std::size_t i = 0; i < std::min(rows_, offers_.size()); ++i) {
       const Offer& offer = offers_[i];
-      text += fmt::format("| {} | {} | {} x {} | {} | {} of {}{} | {} | {:.1f} | {} | {} | {} | {} | {} | {} |\n", i + 1,
-                          place(offer), offer.gpus, offer.gpu, way(offer), in_gib(offer.result.figures.peak_used_bytes),
-                          in_gib(offer.result.figures.capacity_bytes), offer.result.figures.tight ? " (tight)" : "",
-                          duration_text(offer.result.figures.step_time_s),
+      text += fmt::format("| {} | {} | {} x {} | {} | {} of {}{} | {} | {:.1f} | {} | {} | {} | {} | {} | {} |\n",
+                          i + 1, place(offer), offer.gpus, offer.gpu, way(offer),
+                          in_gib(offer.result.figures.peak_used_bytes), in_gib(offer.result.figures.capacity_bytes),
+                          offer.result.figures.tight ? " (tight)" : "", duration_text(offer.result.figures.step_time_s),
                           offer.hours, dollars(offer.rent_usd), dollars(offer.own_usd), dollars(offer.buy_usd),
                           grouped_digits(offer.energy_kWh), offer.result.figures.bottleneck, verdict(offer));
     }
@@ -139,8 +139,8 @@ class PlanText {
                             "of the boards' (DGX H100: 82 %), assumed",
                             100 * host_power_share),
                 "  - ", "    ", text_width);
-    const bool any_tight = std::any_of(offers_.begin(), offers_.end(),
-                                       [](const Offer& offer) { return offer.result.figures.tight; });
+    const bool any_tight =
+        std::any_of(offers_.begin(), offers_.end(), [](const Offer& offer) { return offer.result.figures.tight; });
     if (any_tight) text += wrapped(fmt::format("tight: {}", tight_meaning), "  - ", "    ", text_width);
     return text;
   }

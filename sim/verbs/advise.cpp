@@ -138,9 +138,11 @@ std::string conclusion(const Advice& advice, Aim aim) {
   if (*advice.chosen == 0) {
     text = aim == Aim::fit ? "It fits as it is" : "Nothing tried is better than the request as it is";
   } else {
-    text = aim == Aim::faster    ? "Fastest of what was tried"
-           : aim == Aim::cheaper ? "Cheapest of what was tried"
-                                 : fmt::format("It fits with \"{}\"", rung.change);
+    text = aim == Aim::faster ? "Fastest of what was tried"
+           : aim == Aim::cheaper
+               ? "Cheapest of what was tried"
+               : fmt::format("It fits {}",
+                             rung.change.starts_with("without") ? rung.change : "with \"" + rung.change + "\"");
   }
   const Figures& figures = rung.result.figures;
   text += fmt::format(": {} of {} GiB on each GPU", in_gib(figures.peak_used_bytes), in_gib(figures.capacity_bytes));

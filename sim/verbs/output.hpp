@@ -9,8 +9,8 @@
 
 namespace shardsim {
 
-/// Writes to the file, or to stdout if `file` is empty or "-". A reader that has gone away is no error; a file or stdout that
-/// cannot be written raises InputError.
+/// Writes to the file, or to stdout if `file` is empty or "-". A reader that has gone away is no error; a file or
+/// stdout that cannot be written raises InputError.
 void write_result(std::string_view text, const std::string& file);
 
 /// The same for a file that another option names.

@@ -20,10 +20,11 @@ void check_slip(const std::string& arguments, const std::string& said) {
   CHECK_THAT(result.err, Contains(said));
 }
 
-const std::string box = "graph box {\n"
-                        "  numa0 [kind=numa, cpu=\"EPYC-7742\", dram=\"512 GiB\", memory_bandwidth=\"204.8 GB/s\"];\n"
-                        "  gpu0 [kind=gpu, device=\"A100-PCIE-40GB\"];\n"
-                        "  gpu0 -- numa0 [link=pcie4x16];\n}\n";
+const std::string box =
+    "graph box {\n"
+    "  numa0 [kind=numa, cpu=\"EPYC-7742\", dram=\"512 GiB\", memory_bandwidth=\"204.8 GB/s\"];\n"
+    "  gpu0 [kind=gpu, device=\"A100-PCIE-40GB\"];\n"
+    "  gpu0 -- numa0 [link=pcie4x16];\n}\n";
 
 }  // namespace
 
@@ -76,8 +77,8 @@ TEST_CASE("A sweep whose output cannot be a file beside its journals makes nothi
 }
 
 TEST_CASE("A sweep's counts and its best read as sentences") {
-  const std::string two = write("two.yaml",
-                                "base: {model: llama-2-7b, strategy: single}\naxes: {topology: [1xT4, 1xL4, 1xB300]}\n");
+  const std::string two =
+      write("two.yaml", "base: {model: llama-2-7b, strategy: single}\naxes: {topology: [1xT4, 1xL4, 1xB300]}\n");
   const Run swept = run("sweep " + two + " -o " + fresh("two.jsonl"));
   CHECK_THAT(swept.out, Contains("3 points, 1 fits, 2 do not fit\n"));
   CHECK_THAT(swept.err, Contains(", best memory ") && Contains(" GiB at 2\n"));
@@ -85,8 +86,8 @@ TEST_CASE("A sweep's counts and its best read as sentences") {
 
 TEST_CASE("A rank that has found nothing yet is not the best") {
   if (!has_mpirun()) return;
-  const std::string two = write("ranks.yaml",
-                                "base: {model: gpt2, strategy: ddp, topology: 2xA100}\naxes: {micro-batch: [1, 2]}\n");
+  const std::string two =
+      write("ranks.yaml", "base: {model: gpt2, strategy: ddp, topology: 2xA100}\naxes: {micro-batch: [1, 2]}\n");
   const std::string err = scratch().file("ranks.err");
   const std::string command = mpirun + "2 '" SHARDSIM_PROGRAM "' sweep " + two + " --threads 1 -o " +
                               fresh("ranks.jsonl") + " >/dev/null 2>'" + err + "'";
@@ -103,7 +104,7 @@ TEST_CASE("mpirun lends a terminal where there is none: no colour") {
   CHECK_THAT(contents(out), Contains("FITS") && !Contains("\033"));
 }
 
-TEST_CASE("-o - is stdout, and a name that promises another format is warned of") {
+TEST_CASE("The output - is stdout, and a name that promises another format is warned of") {
   CHECK(run(small + " -o -").out == run(small).out);
   const std::string file = scratch().file("plain.json");
   CHECK_THAT(run(small + " -o " + file).err, Contains("holds plain text; --format json makes it"));
@@ -118,8 +119,9 @@ TEST_CASE("A sequence longer than the model is made for is warned of") {
 }
 
 TEST_CASE("A link is of a kind that the contract names") {
-  const Run report = run("--topology dgx-a100 --strategy zero3-offload --model gpt2 --format json");
-  for (const auto& link : nlohmann::json::parse(report.out)["links"]) {
+  const auto report = nlohmann::json::parse(run("--topology 8xRTX-4090 --strategy ddp --model gpt2 --format json").out);
+  REQUIRE_FALSE(report["links"].empty());
+  for (const auto& link : report["links"]) {
     const std::string kind = link["kind"];
     INFO(link.dump());
     CHECK((kind == "nvlink" || kind == "pcie" || kind == "nic" || kind == "network" || kind == "memory" ||
@@ -146,7 +148,8 @@ TEST_CASE("A plan marks what fits by a hair, and its energy is that of its table
   CHECK_THAT(plan.out, Contains(" GiB (tight), ") && Contains("tight: one measured run"));
   const auto offer = nlohmann::json::parse(run(request + " --format json").out)["offers"][0];
   CHECK(offer["tight"] == true);
-  CHECK(offer["energy_kWh"].get<double>() == Approx(offer["watts"].get<double>() / 1000 * offer["run_hours"].get<double>()));
+  CHECK(offer["energy_kWh"].get<double>() ==
+        Approx(offer["watts"].get<double>() / 1000 * offer["run_hours"].get<double>()));
 }
 
 TEST_CASE("help all has the options of every verb") { CHECK_THAT(run("help all").out, Contains("--topology MACHINE")); }
