@@ -70,6 +70,15 @@ TEST_CASE("One program's settings in another's option") {
   check_slip("list gpus", "there is no list of 'gpus'; expected models, devices, ");
 }
 
+TEST_CASE("A tab in YAML is called a tab, in every file") {
+  const std::string tab = "line 2 is indented by a tab";
+  check_slip("sweep -o x " + write("tab.yaml", "axes:\n\tstrategy: [zero2]\n\tcompile: [on]\n"), tab);
+  check_slip("--topology 4xA100 --accelerate " + write("tab-accelerate.yaml", "fsdp_config:\n\tfsdp_version: 2\n"),
+             tab);
+  check_slip("--topology 4xA100 --strategy ddp --gpu " + write("tab-gpu.yaml", "kind: gpu\n\tmemory: {value: 3}\n"),
+             tab);
+}
+
 TEST_CASE("A sweep whose output cannot be a file beside its journals makes nothing") {
   check_slip("sweep " + spec() + " -o " + scratch().file("none/points.jsonl"), "there is no folder");
   CHECK_FALSE(std::filesystem::exists(scratch().file("none")));
