@@ -27,9 +27,9 @@ Figures key_figures(const Report& report) {
   figures.fits = report.fits;
   figures.tight = fit_of(report) == Fit::tight;
   for (const DeviceReport& device : report.devices) {
+    figures.peak_allocated_bytes = std::max(figures.peak_allocated_bytes, device.peak_allocated_bytes);
+    figures.peak_reserved_bytes = std::max(figures.peak_reserved_bytes, device.peak_reserved_bytes);
     if (device.peak_used_bytes < figures.peak_used_bytes) continue;
-    figures.peak_allocated_bytes = device.peak_allocated_bytes;
-    figures.peak_reserved_bytes = device.peak_reserved_bytes;
     figures.peak_used_bytes = device.peak_used_bytes;
     figures.capacity_bytes = device.capacity_bytes;
   }
