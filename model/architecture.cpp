@@ -162,7 +162,10 @@ Architecture load_architecture(std::string_view name_or_path, const fs::path& zo
 
   const std::vector<std::string> known = zoo_names(zoo);
   if (names_config(name_or_path)) {
-    const std::vector<std::string> near = nearest_names(path.stem().string(), known, 1);
+    // "Qwen/Qwen2.5-7B" has no ending; "my-llama/config.json" names its folder.
+    const fs::path model = path.filename() == "config.json" ? path.parent_path() : path;
+    const std::string typed = (model.extension() == ".json" ? model.stem() : model.filename()).string();
+    const std::vector<std::string> near = nearest_names(typed, known, 1);
     throw InputError("no such file: '" + path.string() + "'", "",
                      "a config.json, or a shipped model's name" + (near.empty() ? "" : " such as " + near.front()));
   }

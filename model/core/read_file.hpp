@@ -19,8 +19,8 @@ struct Expected {
 inline constexpr std::size_t settings_limit = std::size_t{1} << 20;
 inline constexpr std::size_t table_limit = std::size_t{16} << 20;
 
-/// The bytes of a file, or of a pipe. Throws InputError where it is not there, is a folder or cannot be read, and,
-/// naming the limit, where it is larger than that.
+/// The bytes of a file, or of a pipe, without a byte order mark before them. Throws InputError where it is not there,
+/// is a folder, cannot be read or is text in UTF-16, and, naming the limit, where it is larger than that.
 std::string read_file(const std::filesystem::path& file, const Expected& expected);
 
 }  // namespace shardsim

@@ -159,7 +159,9 @@ Json to_json(const StepReport& step) {
 }
 
 Json to_json(const LinkReport& link) {
-  return {{"id", link.id},       {"kind", link.kind},     {"bandwidth_Bps", link.bandwidth_Bps},
+  // Nothing but these kinds is promised; the sockets' interconnect carries what goes over PCIe.
+  const std::string_view kind = link.kind == "interconnect" ? "pcie" : std::string_view(link.kind);
+  return {{"id", link.id},       {"kind", kind},          {"bandwidth_Bps", link.bandwidth_Bps},
           {"bytes", link.bytes}, {"busy_s", link.busy_s}, {"utilization", link.utilization},
           {"count", link.count}};
 }

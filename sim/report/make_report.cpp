@@ -208,6 +208,16 @@ void warn_of_emulated_type(Report& report, const Topology& topology) {
   }
 }
 
+void warn_of_long_sequences(Report& report, const Architecture& architecture) {
+  const Dimensions& dims = architecture.dims;
+  // A position table would have refused them, and ALiBi knows no end.
+  if (dims.alibi || dims.max_positions <= 0 || report.request.seq_len <= dims.max_positions) return;
+  report.warnings.push_back(
+      fmt::format("sequences of {} tokens are longer than the {} that {} is made for "
+                  "(max_position_embeddings): memory and time hold, its answers may not",
+                  report.request.seq_len, dims.max_positions, architecture.name));
+}
+
 }  // namespace
 
 Report make_report(const Request& request, const Topology& topology, const Architecture& architecture,
@@ -232,6 +242,7 @@ Report make_report(const Request& request, const Topology& topology, const Archi
   report.bottleneck = find_bottleneck(run.plan, slowest, outcome, parts);
   report.warnings = request.warnings;
   warn_of_emulated_type(report, topology);
+  warn_of_long_sequences(report, architecture);
   report.assumptions = topology.assumptions;
   report.assumptions.insert(report.assumptions.end(), run.plan.assumptions.begin(), run.plan.assumptions.end());
   report.power_watts = power_of(topology);

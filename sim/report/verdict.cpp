@@ -105,8 +105,7 @@ Verdict verdict(const Report& report) {
   const auto [needed, available] = amounts(device->peak_used_bytes, device->capacity_bytes);
   Verdict said{fmt::format("FITS: {} of {} GiB {}", needed, available, places(report, *device)), {}};
   if (fit_of(report) == Fit::tight) {
-    said.reasons.emplace_back(
-        "TIGHT: one measured run in ten needed so much more than predicted that this would not fit");
+    said.reasons.push_back("TIGHT: " + std::string(tight_meaning));
   }
   return said;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/report/report.hpp"
@@ -15,6 +16,10 @@ struct Verdict {
   std::vector<std::string> reasons;  ///< empty when it fits
 };
 Verdict verdict(const Report& report);
+
+/// What Fit::tight means, for people.
+inline constexpr std::string_view tight_meaning =
+    "one measured run in ten needed so much more than predicted that this would not fit";
 
 /// "llama-2-7b (6.74 G parameters), zero3, bf16-mixed, micro-batch 1 of 4096 tokens, 4 ranks on 4xA100-SXM4-80GB".
 std::string scenario_line(const Report& report);

@@ -205,6 +205,10 @@ RuntimeConfig read_accelerate_config(const std::filesystem::path& file) {
   Reading reading;
   reading.file = file;
   Settings top(object, file.string() + ": ", reading.config.warnings);
+  if (top.has("zero_optimization")) {
+    throw InputError("this is a configuration of DeepSpeed", file.string(),
+                     "--deepspeed, or what accelerate config writes");
+  }
   reading.config.processes = top.count("num_processes");
   reading.config.machines = top.count("num_machines");
   const std::string mixed = top.one_of("mixed_precision", {"no", "false", "fp16", "bf16", "fp8"}).value_or("no");

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/program_options.hpp>
 
 #include "model/core/error.hpp"
@@ -27,6 +28,13 @@ po::options_description describe(std::span<const OptionSpec> table) {
 
 constexpr const char* operand = "operand";
 
+[[noreturn]] void refuse_without_value(std::string name, std::span<const OptionSpec> table) {
+  name.erase(0, name.find_first_not_of('-'));
+  const auto option = std::find_if(table.begin(), table.end(), [&](const OptionSpec& o) { return o.name == name; });
+  const std::string value(option == table.end() ? "VALUE" : option->value);
+  throw InputError("--" + name + " has no value", "", "--" + name + " " + value);
+}
+
 // Boost guesses prefixes and drops stray arguments silently unless told otherwise.
 std::vector<po::option> tokenise(const std::vector<std::string>& arguments, std::span<const OptionSpec> table) {
   po::options_description known = describe(table);
@@ -40,6 +48,11 @@ std::vector<po::option> tokenise(const std::vector<std::string>& arguments, std:
     std::vector<std::string> names;
     for (const OptionSpec& option : table) names.emplace_back(option.name);
     throw_unknown_name("option", error.get_option_name(), "", names);
+  } catch (const po::invalid_command_line_syntax& error) {
+    if (error.kind() != po::invalid_syntax::missing_parameter) {
+      throw InputError(error.what(), "command line", "options as --help lists them");
+    }
+    refuse_without_value(error.get_option_name(), table);
   } catch (const po::error& error) {
     throw InputError(error.what(), "command line", "options as --help lists them");
   }
@@ -64,7 +77,7 @@ CommandLine read_command_line(const std::vector<std::string>& arguments, std::sp
     const std::string where = "--" + option.string_key;
     const std::string value = option.value.empty() ? "on" : option.value.front();
     // Boost takes the next option for the value of one that lacks it.
-    if (value.empty() || value.starts_with("--")) throw InputError(where + " has no value", "", where + " VALUE");
+    if (value.empty() || value.starts_with("--")) refuse_without_value(option.string_key, table);
     line.options[option.string_key] = {value, where};
   }
   return line;

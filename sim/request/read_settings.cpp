@@ -5,6 +5,7 @@
 
 #include "model/core/error.hpp"
 #include "model/core/read_file.hpp"
+#include "model/core/yaml_problem.hpp"
 #include "sim/request/settings.hpp"
 
 namespace shardsim {
@@ -106,7 +107,8 @@ Json read_yaml_settings(const std::filesystem::path& file, std::string_view opti
   try {
     object = YamlReader(name).value(YAML::Load(text), 0);
   } catch (const YAML::Exception& error) {
-    throw InputError("the file is no YAML: " + std::string(error.what()), name, "key: value lines");
+    throw InputError("malformed YAML: " + yaml_problem(text, error.mark.line, error.msg),
+                     name + ":" + std::to_string(error.mark.line + 1), "key: value lines");
   }
   if (!object.is_object()) throw InputError("the file holds no settings", name, "key: value lines");
   return object;

@@ -90,7 +90,7 @@ class Ladder {
     const Request request = resolve_request(base.options);
     const std::size_t gpus = evaluator_.scenario(base.options).topology.devices.size();
     const auto options = change.apply(base.options, request, gpus);
-    if (!options) return false;
+    if (!options || stands_already(*options)) return false;
     Rung rung{change.name, base.options, *options, evaluator_.evaluate(*options), change.traits.trains_less};
     if (!simulated(rung.result)) {
       rung.kept = false;
@@ -107,6 +107,13 @@ class Ladder {
     advice_.ladder.push_back(std::move(rung));
     take_if_fitting(advice_.ladder.size() - 1);
     return kept;
+  }
+
+  /// What was chosen stays where its change repeats, and would be found once more.
+  bool stands_already(const OptionTexts& options) const {
+    const std::string line = command_line(options);
+    return std::any_of(advice_.ladder.begin(), advice_.ladder.end(),
+                       [&](const Rung& rung) { return command_line(rung.options) == line; });
   }
 
   static bool helps(const Rung& rung, const Rung& base) {

@@ -56,11 +56,13 @@ PointResult Evaluator::evaluate(const OptionTexts& texts, const std::function<vo
     const Request request = resolve_request(texts);
     const Named found = named(request);
     if (alter) {
-      Scenario altered{found.topology, found.architecture};
+      Scenario altered{found.topology, found.architecture, residuals_};
       alter(altered.topology);
       result.figures = key_figures(simulate(request, std::move(altered)));
     } else {
-      result.figures = key_figures(simulator_.simulate(request, found.machine, found.topology, found.architecture));
+      Report report = simulator_.simulate(request, found.machine, found.topology, found.architecture);
+      report.ranges = ranges_of(residuals_, request);
+      result.figures = key_figures(report);
     }
     result.status = result.figures.fits ? PointStatus::fits : PointStatus::does_not_fit;
   } catch (const InputError& error) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "sim/report/residuals.hpp"
 #include "sim/request/option_text.hpp"
 #include "sim/search/figures.hpp"
 #include "sim/simulate.hpp"
@@ -33,7 +34,9 @@ class Evaluator {
  public:
   /// `memory` may be shared with evaluators of other threads.
   explicit Evaluator(DataFolders data, std::shared_ptr<MemoryCache> memory = std::make_shared<MemoryCache>())
-      : data_(std::move(data)), simulator_(std::move(memory)) {}
+      : data_(std::move(data)),
+        residuals_(read_residuals(data_.published / "residuals.csv")),
+        simulator_(std::move(memory)) {}
 
   /// Never throws because of the point. `alter` may change the machine before it is simulated.
   PointResult evaluate(const OptionTexts& texts, const std::function<void(Topology&)>& alter = {});
@@ -53,6 +56,7 @@ class Evaluator {
   Named named(const Request& request);
 
   DataFolders data_;
+  Residuals residuals_;
   std::map<std::string, Topology> topologies_;
   std::map<std::string, Architecture> architectures_;
   Simulator simulator_;

@@ -25,10 +25,11 @@ constexpr std::array all_objectives = {
 Figures key_figures(const Report& report) {
   Figures figures;
   figures.fits = report.fits;
+  figures.tight = fit_of(report) == Fit::tight;
   for (const DeviceReport& device : report.devices) {
+    figures.peak_allocated_bytes = std::max(figures.peak_allocated_bytes, device.peak_allocated_bytes);
+    figures.peak_reserved_bytes = std::max(figures.peak_reserved_bytes, device.peak_reserved_bytes);
     if (device.peak_used_bytes < figures.peak_used_bytes) continue;
-    figures.peak_allocated_bytes = device.peak_allocated_bytes;
-    figures.peak_reserved_bytes = device.peak_reserved_bytes;
     figures.peak_used_bytes = device.peak_used_bytes;
     figures.capacity_bytes = device.capacity_bytes;
   }

@@ -15,6 +15,7 @@ namespace shardsim {
 /// The key figures of one simulation: of its fullest device and host.
 struct Figures {
   bool fits = false;
+  bool tight = false;  ///< it fits, but not at the high end of the range of runs of this kind
   std::int64_t peak_allocated_bytes = 0, peak_reserved_bytes = 0, peak_used_bytes = 0, capacity_bytes = 0;
   std::int64_t host_peak_bytes = 0, host_capacity_bytes = 0;
   double step_time_s = 0, tokens_per_s = 0, tokens_per_s_per_gpu = 0, mfu = 0;

@@ -116,26 +116,37 @@ class OneMachine {
            made.options.at("strategy").value.ends_with("-offload");
   }
 
-  Offer faster(Offer best) {
-    const auto consider = [&](const OptionTexts& options) {
-      Offer other = offer(best.nodes, options);
-      constexpr double least_gain = 0.99;
-      if (!other.fits() || other.hours >= least_gain * best.hours) return false;
+  static bool is_faster(const Offer& other, const Offer& best) {
+    constexpr double least_gain = 0.99;
+    return other.fits() && other.hours < least_gain * best.hours;
+  }
+
+  /// Ever larger micro-batches, while each helps.
+  Offer with_best_batch(Offer best) {
+    constexpr int most = 32;
+    for (int micro_batch = 2; micro_batch <= most && !job_.contains("micro-batch"); micro_batch *= 2) {
+      Offer other = offer(best.nodes, with(best.options, "micro-batch", fmt::format("{}", micro_batch)));
+      if (!is_faster(other, best)) break;
       best = std::move(other);
-      return true;
-    };
-    if (!job_.contains("micro-batch")) {
-      constexpr int most = 32;
-      for (int micro_batch = 2; micro_batch <= most; micro_batch *= 2) {
-        if (!consider(with(best.options, "micro-batch", fmt::format("{}", micro_batch)))) break;
-      }
     }
+    return best;
+  }
+
+  Offer faster(Offer first) {
+    const OptionTexts options = first.options;
+    Offer best = with_best_batch(std::move(first));
     if (!job_.contains("checkpointing")) {
-      for (const char* policy : {"selective", "none"}) consider(with(best.options, "checkpointing", policy));
+      // Each with a batch of its own: without recomputation a smaller one fits, and often is the faster.
+      for (const char* policy : {"selective", "none"}) {
+        Offer other = offer(best.nodes, with(options, "checkpointing", policy));
+        if (other.fits()) other = with_best_batch(std::move(other));
+        if (is_faster(other, best)) best = std::move(other);
+      }
     }
     if (!job_.contains("strategy") && best.gpus > 1) {
       for (const char* strategy : {"fsdp", best.nodes > 1 ? "hsdp" : "zero2"}) {
-        consider(with(best.options, "strategy", strategy));
+        Offer other = offer(best.nodes, with(best.options, "strategy", strategy));
+        if (is_faster(other, best)) best = std::move(other);
       }
     }
     return best;

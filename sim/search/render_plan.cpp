@@ -8,6 +8,7 @@
 
 #include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
+#include "sim/report/verdict.hpp"
 #include "sim/search/advise.hpp"
 
 namespace shardsim {
@@ -60,9 +61,10 @@ class PlanText {
         "| ---: | :--- | ---: | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | :--- |\n";
     for (std::size_t i = 0; i < std::min(rows_, offers_.size()); ++i) {
       const Offer& offer = offers_[i];
-      text += fmt::format("| {} | {} | {} x {} | {} | {} of {} | {} | {:.1f} | {} | {} | {} | {} | {} | {} |\n", i + 1,
-                          place(offer), offer.gpus, offer.gpu, way(offer), in_gib(offer.result.figures.peak_used_bytes),
-                          in_gib(offer.result.figures.capacity_bytes), duration_text(offer.result.figures.step_time_s),
+      text += fmt::format("| {} | {} | {} x {} | {} | {} of {}{} | {} | {:.1f} | {} | {} | {} | {} | {} | {} |\n",
+                          i + 1, place(offer), offer.gpus, offer.gpu, way(offer),
+                          in_gib(offer.result.figures.peak_used_bytes), in_gib(offer.result.figures.capacity_bytes),
+                          offer.result.figures.tight ? " (tight)" : "", duration_text(offer.result.figures.step_time_s),
                           offer.hours, dollars(offer.rent_usd), dollars(offer.own_usd), dollars(offer.buy_usd),
                           grouped_digits(offer.energy_kWh), offer.result.figures.bottleneck, verdict(offer));
     }
@@ -81,8 +83,8 @@ class PlanText {
                        fmt::format("{:.3g} s", figures.step_time_s), offer.hours, dollars(offer.rent_usd),
                        dollars(offer.own_usd), grouped_digits(offer.energy_kWh));
     std::string detail =
-        fmt::format("{} x {}, {} of {} GiB, {}; {}", offer.gpus, offer.gpu, in_gib(figures.peak_used_bytes),
-                    in_gib(figures.capacity_bytes), way(offer), figures.bottleneck);
+        fmt::format("{} x {}, {} of {} GiB{}, {}; {}", offer.gpus, offer.gpu, in_gib(figures.peak_used_bytes),
+                    in_gib(figures.capacity_bytes), figures.tight ? " (tight)" : "", way(offer), figures.bottleneck);
     if (const std::string said = verdict(offer); !said.empty()) detail += "; " + said;
     return text + wrapped(detail, "      ", "      ", text_width);
   }
@@ -137,6 +139,9 @@ class PlanText {
                             "of the boards' (DGX H100: 82 %), assumed",
                             100 * host_power_share),
                 "  - ", "    ", text_width);
+    const bool any_tight =
+        std::any_of(offers_.begin(), offers_.end(), [](const Offer& offer) { return offer.result.figures.tight; });
+    if (any_tight) text += wrapped(fmt::format("tight: {}", tight_meaning), "  - ", "    ", text_width);
     return text;
   }
 
@@ -159,6 +164,7 @@ nlohmann::ordered_json json_of(const Offer& offer) {
   entry["command"] = command_line(offer.options);
   entry["status"] = name_of(offer.result.status);
   entry["message"] = offer.result.message;
+  entry["tight"] = offer.result.figures.tight;
   entry["meets"] = offer.fits() && offer.misses.empty();
   entry["misses"] = offer.misses;
   for (const NamedFigure& figure : named_figures(offer.result.figures)) {
@@ -171,6 +177,7 @@ nlohmann::ordered_json json_of(const Offer& offer) {
   entry["own_usd"] = maybe(offer.own_usd);
   entry["buy_usd"] = maybe(offer.buy_usd);
   entry["watts"] = offer.watts;
+  entry["energy_kWh"] = offer.energy_kWh;
   entry["host_power_assumed"] = offer.power_assumed;
   entry["rack_units"] = offer.rack_units > 0 ? nlohmann::ordered_json(offer.rack_units) : nlohmann::ordered_json();
   entry["rent_source"] = offer.price.rent_source;

@@ -12,6 +12,7 @@
 #include "model/core/parse_units.hpp"
 #include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
+#include "model/core/yaml_problem.hpp"
 #include "sim/request/option_table.hpp"
 
 namespace shardsim {
@@ -51,7 +52,8 @@ class SpecReader {
     try {
       return YAML::Load(text);
     } catch (const YAML::Exception& problem) {
-      throw InputError("malformed YAML: " + problem.msg, fmt::format("{}:{}", file_, problem.mark.line + 1),
+      throw InputError("malformed YAML: " + yaml_problem(text, problem.mark.line, problem.msg),
+                       fmt::format("{}:{}", file_, problem.mark.line + 1),
                        "base: and axes: as shardsim sweep --help shows them");
     }
   }
@@ -149,7 +151,7 @@ class SpecReader {
       }
       values.push_back(fmt::format("{}", value));
     }
-    if (values.empty()) throw InputError("this range is empty", at(node), "to from from up");
+    if (values.empty()) throw InputError("this range is empty", at(node), "a 'to' that is not below 'from'");
     return values;
   }
 

@@ -9,18 +9,6 @@ namespace shardsim {
 
 namespace {
 
-std::string figure_text(const nlohmann::json& point, const Objective& objective) {
-  const double value = point[std::string(objective.figure)].get<double>();
-  if (objective.figure.ends_with("_bytes")) return fmt::format("{:.2f} GiB", value / (1 << 30));
-  if (objective.figure.ends_with("_s")) {
-    if (objective.name == "step-time") return fmt::format("{:.4g} s", value);
-    return fmt::format("{:.4g} /s", value);
-  }
-  if (objective.name == "cost-per-token") return fmt::format("{:.4g} $/M", value);
-  if (objective.name == "energy-per-token") return fmt::format("{:.4g} J", value);
-  return fmt::format("{:.4g}", value);
-}
-
 bool beats(const std::vector<double>& a, const std::vector<double>& b) {
   bool better = false;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -30,7 +18,25 @@ bool beats(const std::vector<double>& a, const std::vector<double>& b) {
   return better;
 }
 
+/// "250 fit", "1 does not fit".
+std::string counted(std::uint64_t count, const std::string& status) {
+  if (status == "fits") return fmt::format("{} {}", count, count == 1 ? "fits" : "fit");
+  if (status == "does not fit") return fmt::format("{} {} not fit", count, count == 1 ? "does" : "do");
+  return fmt::format("{} {}", count, status);
+}
+
 }  // namespace
+
+std::string objective_text(const Objective& objective, double value) {
+  if (objective.figure.ends_with("_bytes")) return fmt::format("{:.2f} GiB", value / (1 << 30));
+  if (objective.figure.ends_with("_s")) {
+    if (objective.name == "step-time") return fmt::format("{:.4g} s", value);
+    return fmt::format("{:.4g} /s", value);
+  }
+  if (objective.name == "cost-per-token") return fmt::format("{:.4g} $/M", value);
+  if (objective.name == "energy-per-token") return fmt::format("{:.4g} J", value);
+  return fmt::format("{:.4g}", value);
+}
 
 SweepSummary::SweepSummary(const SweepSpec& spec) : spec_(spec) {}
 
@@ -73,7 +79,9 @@ std::string SweepSummary::table(const std::vector<const Candidate*>& rows) const
     for (const Axis& axis : spec_.space.axes) {
       if (axis.values.size() > 1) line.push_back(point["axes"][axis.option]);
     }
-    for (const Objective& objective : spec_.pareto) line.push_back(figure_text(point, objective));
+    for (const Objective& objective : spec_.pareto) {
+      line.push_back(objective_text(objective, point[std::string(objective.figure)].get<double>()));
+    }
     cells.push_back(std::move(line));
   }
   std::string text;
@@ -92,11 +100,10 @@ std::string SweepSummary::table(const std::vector<const Candidate*>& rows) const
 std::string SweepSummary::text(std::uint64_t points, std::size_t rows) const {
   std::uint64_t lines = 0;
   for (const auto& [status, count] : by_status_) lines += count;
-  std::string text = fmt::format("{} points", points);
+  std::string text = fmt::format("{} point{}", points, points == 1 ? "" : "s");
   for (const char* status : {"fits", "does not fit", "refused", "failed"}) {
     const auto count = by_status_.find(status);
-    if (count != by_status_.end())
-      text += fmt::format(", {} {}", count->second, status == std::string("fits") ? "fit" : status);
+    if (count != by_status_.end()) text += ", " + counted(count->second, status);
   }
   if (lines < points) text += fmt::format(", {} left out by the rules", points - lines);
   text += "\n";

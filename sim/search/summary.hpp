@@ -12,6 +12,9 @@
 
 namespace shardsim {
 
+/// "9.24 GiB", "0.53 s": a value of an objective's figure.
+std::string objective_text(const Objective& objective, double value);
+
 /// Fed with every point once.
 class SweepSummary {
  public:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,8 +16,8 @@ namespace shardsim {
 struct RankMessage {
   enum class Kind : std::uint8_t { wants_range, failed, finished };
   Kind kind = Kind::wants_range;
-  std::uint64_t done = 0;  ///< points so far
-  double best = 0;         ///< the smallest score so far
+  std::uint64_t done = 0;                                 ///< points so far
+  double best = std::numeric_limits<double>::infinity();  ///< the smallest score so far
   std::uint64_t best_index = 0;
   char text[512] = {};  ///< why it failed
 };

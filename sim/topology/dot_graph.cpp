@@ -190,7 +190,8 @@ Parsed parse_file(const std::string& where, const std::string& text, Attributes&
   } catch (const boost::bad_graphviz_syntax& error) {
     const std::string problem = error.what();
     throw InputError("malformed DOT: " + problem, where + ":" + std::to_string(line_of_complaint(text, problem)),
-                     "a Graphviz file such as: graph g { gpu0 [kind=gpu]; }");
+                     "a Graphviz file such as: graph g { gpu0 [kind=gpu]; }; or @FILE for what nvidia-smi topo -m or "
+                     "lstopo wrote");
   } catch (const boost::graph_exception&) {
     throw InputError("the graph is directed", where, "an undirected graph: graph name { a -- b [link=...]; }");
   }

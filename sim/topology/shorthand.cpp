@@ -60,7 +60,8 @@ Shorthand parse_shorthand(std::string_view text, std::span<const std::string> sy
   result.device = rest;
   if (result.gpus > most_gpus_a_node) {
     throw InputError(std::to_string(result.gpus) + " GPUs do not fit one node", where,
-                     "at most 64 a node; NODESxGPUSxDEVICE such as 8x8xH100 for several nodes");
+                     "at most 64 a node; a device as 'shardsim list devices' names it, such as 8xRTX-4090; "
+                     "NODESxGPUSxDEVICE such as 8x8xH100 for several nodes");
   }
   if (result.nodes * result.gpus > most_gpus) {
     throw InputError(std::to_string(result.nodes * result.gpus) + " GPUs are too many", where, "at most 65536");

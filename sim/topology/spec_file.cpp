@@ -8,6 +8,7 @@
 #include "model/core/error.hpp"
 #include "model/core/parse_units.hpp"
 #include "model/core/read_file.hpp"
+#include "model/core/yaml_problem.hpp"
 
 namespace shardsim {
 
@@ -88,12 +89,14 @@ struct SpecFileReader {
 };
 
 SpecFile::SpecFile(const std::filesystem::path& path) : file_(path.string()) {
+  const std::string text = read_file(path, {"", "a readable YAML file", settings_limit});
   try {
-    const YAML::Node root = YAML::Load(read_file(path, {"", "a readable YAML file", settings_limit}));
+    const YAML::Node root = YAML::Load(text);
     if (!root.IsMap()) throw InputError("the file holds no keys", file_, "YAML such as 'kind: gpu'");
     SpecFileReader{*this}.walk("", root, 0);
   } catch (const YAML::Exception& error) {
-    throw InputError("malformed YAML: " + error.msg, file_ + ":" + std::to_string(error.mark.line + 1), "valid YAML");
+    throw InputError("malformed YAML: " + yaml_problem(text, error.mark.line, error.msg),
+                     file_ + ":" + std::to_string(error.mark.line + 1), "valid YAML");
   }
 }
 

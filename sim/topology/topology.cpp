@@ -44,6 +44,34 @@ struct Loader {
     return catalogs.devices.gpu(gpu, "--gpu", assumptions);
   }
 
+  /// Throws InputError, for a device without a count and a file without what says that it is one, with what is missing.
+  Shorthand shorthand(std::string_view text) const {
+    try {
+      return parse_shorthand(text, system_names(catalogs.folder));
+    } catch (const UnknownName&) {
+      const std::string name(text);
+      if (std::filesystem::is_regular_file(name)) {
+        throw InputError("'" + name + "' is a file", "--topology",
+                         "@" + name + " for what nvidia-smi topo -m, lstopo or NCCL wrote, a name in .dot for a graph");
+      }
+      if (is_device(text)) {
+        throw InputError("'" + name + "' does not say how many", "--topology",
+                         fmt::format("1x{0}, 8x{0} or 2x8x{0}", text));
+      }
+      throw;
+    }
+  }
+
+  bool is_device(std::string_view text) const {
+    std::vector<std::string> ignored;
+    try {
+      catalogs.devices.gpu(text, "", ignored);
+    } catch (const InputError&) {
+      return false;
+    }
+    return true;
+  }
+
   NamedMachine system(const Shorthand& shorthand) {
     Machine machine = read_dot(catalogs.folder / (shorthand.system + ".dot"), catalogs.links);
     if (shorthand.nodes > 1) machine.name = fmt::format("{}x{}", shorthand.nodes, machine.name);
@@ -118,7 +146,7 @@ NamedMachine load_machine(std::string_view text, const std::string& gpu, const C
   if (file.extension() == ".dot" || text.find('/') != std::string_view::npos) {
     return {read_dot(file, catalogs.links), 1, loader.named_gpu(), std::move(loader.assumptions)};
   }
-  const Shorthand shorthand = parse_shorthand(text, system_names(catalogs.folder));
+  const Shorthand shorthand = loader.shorthand(text);
   return shorthand.system.empty() ? loader.counted(shorthand, where) : loader.system(shorthand);
 }
 

@@ -159,6 +159,10 @@ bool is_time(Quantity quantity) { return quantity > Quantity::oom; }
 
 MeasuredRuns read_measured_runs(const std::filesystem::path& file) {
   const std::string text = read_file(file, {"validate", "a CSV file of measured runs", table_limit});
+  const std::string_view header = std::string_view(text).substr(0, text.find('\n'));
+  if (header.find(';') != std::string_view::npos && header.find(',') == std::string_view::npos) {
+    throw InputError("semicolons stand between the columns", file.string() + ":1", "commas");
+  }
   return Table(file, parse_csv(text, file.string())).take();
 }
 

@@ -8,6 +8,7 @@
 #include "model/core/error.hpp"
 #include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
+#include "sim/report/verdict.hpp"
 #include "sim/request/parse_request.hpp"
 #include "sim/search/advise.hpp"
 #include "sim/verbs/output.hpp"
@@ -137,9 +138,11 @@ std::string conclusion(const Advice& advice, Aim aim) {
   if (*advice.chosen == 0) {
     text = aim == Aim::fit ? "It fits as it is" : "Nothing tried is better than the request as it is";
   } else {
-    text = aim == Aim::faster    ? "Fastest of what was tried"
-           : aim == Aim::cheaper ? "Cheapest of what was tried"
-                                 : fmt::format("It fits with \"{}\"", rung.change);
+    text = aim == Aim::faster ? "Fastest of what was tried"
+           : aim == Aim::cheaper
+               ? "Cheapest of what was tried"
+               : fmt::format("It fits {}",
+                             rung.change.starts_with("without") ? rung.change : "with \"" + rung.change + "\"");
   }
   const Figures& figures = rung.result.figures;
   text += fmt::format(": {} of {} GiB on each GPU", in_gib(figures.peak_used_bytes), in_gib(figures.capacity_bytes));
@@ -148,7 +151,9 @@ std::string conclusion(const Advice& advice, Aim aim) {
     text += fmt::format(", and {} GiB of host RAM ({:.0f} GB)", in_gib(figures.host_peak_bytes),
                         static_cast<double>(figures.host_peak_bytes) / 1e9);
   }
-  text = wrapped(text + ".", "", "", text_width);
+  text += ".";
+  if (figures.tight) text += fmt::format(" TIGHT: {}.", tight_meaning);
+  text = wrapped(text, "", "", text_width);
   text += "  " + command_line(rung.options) + "\n";
   for (const std::size_t other : advice.alternatives) {
     text += fmt::format("Or: {}{}\n  {}\n", advice.ladder[other].change,
@@ -197,6 +202,7 @@ nlohmann::ordered_json json_of(const Rung& rung) {
   json["change"] = rung.change;
   json["command"] = command_line(rung.options);
   json["status"] = name_of(rung.result.status);
+  json["tight"] = is_simulated(rung) ? nlohmann::ordered_json(rung.result.figures.tight) : nlohmann::ordered_json();
   json["trains_less"] = rung.trains_less;
   json["kept"] = rung.kept;
   json["remark"] = rung.remark;

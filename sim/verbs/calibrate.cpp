@@ -88,7 +88,6 @@ A FILE is one of these, told apart by what it holds:
    "collectives": [{"collective": "all_reduce", "ranks": 8, "nodes": 1, "bytes": 1e9,
                     "seconds": 7.6e-3}]}
 tests/oracle/measure_device.py writes such a file on a CUDA machine with PyTorch.
-
 )" + options_help(own_options) +
          R"(
 Exit status: 0 the file was written, 2 the file or an option is wrong, 3 a bug.

@@ -68,11 +68,14 @@ std::string whole_help() {
       "what fills each device and host, what the step waits for, and whether it fits.\n\nVerbs:\n" +
       verb_lines() + "\n*Options of simulate, explain, advise and plan*\n" + options_help(option_table()) +
       "\n*Options of single verbs*\n";
+  const std::vector<OptionSpec> common(option_table().begin(), option_table().end());
   for (const Verb& verb : verb_table()) {
     if (verb.options == nullptr || verb.name == "simulate") continue;
     std::vector<OptionSpec> own = verb.options();
-    const auto shared = std::find_if(own.begin(), own.end(), [](const OptionSpec& o) { return o.name == "topology"; });
-    own.erase(shared, own.end());
+    std::erase_if(own, [&](const OptionSpec& option) {
+      const OptionSpec* shared = find_option(option.name, common);
+      return shared != nullptr && shared->help == option.help;
+    });
     for (OptionSpec& option : own) option.group = verb.name;
     text += options_help(own);
   }

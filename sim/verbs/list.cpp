@@ -22,9 +22,9 @@ const KindOfName& find_kind(std::string_view name) {
   const std::span<const KindOfName> kinds = kinds_of_names();
   const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const KindOfName& k) { return k.name == name; });
   if (kind != kinds.end()) return *kind;
-  std::vector<std::string> names;
-  for (const KindOfName& known : kinds) names.emplace_back(known.name);
-  throw_unknown_name("list", name, "", names);
+  std::string names;
+  for (const KindOfName& known : kinds) names += (names.empty() ? "" : ", ") + std::string(known.name);
+  throw InputError("there is no list of '" + std::string(name) + "'", "", names);
 }
 
 std::string kind_lines() {

@@ -39,7 +39,7 @@ void refuse_files_of_one_run(const Request& request, std::string_view verb) {
 }
 
 void write_result(std::string_view text, const std::string& file) {
-  if (!file.empty()) return write_file(text, file, "--output");
+  if (!file.empty() && file != "-") return write_file(text, file, "--output");
   if (write_all(stdout, text) || errno == EPIPE) return;
   throw InputError("cannot write to stdout" + reason(), "", "a stdout that is open, or -o FILE");
 }
@@ -67,6 +67,8 @@ void write_remarks(std::string_view kind, const std::vector<std::string>& remark
 }
 
 bool stdout_takes_color() {
+  // Open MPI's launcher lends its processes a terminal, whatever its own stdout is.
+  if (std::getenv("OMPI_COMM_WORLD_RANK") != nullptr) return false;
   const char* no_color = std::getenv("NO_COLOR");
   if (no_color != nullptr && *no_color != '\0') return false;
   const char* terminal = std::getenv("TERM");

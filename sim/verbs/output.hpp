@@ -9,8 +9,8 @@
 
 namespace shardsim {
 
-/// Writes to the file, or to stdout if `file` is empty. A reader that has gone away is no error; a file or stdout that
-/// cannot be written raises InputError.
+/// Writes to the file, or to stdout if `file` is empty or "-". A reader that has gone away is no error; a file or
+/// stdout that cannot be written raises InputError.
 void write_result(std::string_view text, const std::string& file);
 
 /// The same for a file that another option names.
@@ -26,7 +26,8 @@ std::string shell_command(const std::vector<std::string>& words);
 /// One "shardsim: ..." line each, on stderr.
 void write_remarks(std::string_view kind, const std::vector<std::string>& remarks);
 
-/// True when stdout is a terminal that takes colour: NO_COLOR is unset or empty, TERM is not "dumb".
+/// True when stdout is a terminal that takes colour: NO_COLOR is unset or empty, TERM is not "dumb", and
+/// mpirun did not start this process.
 bool stdout_takes_color();
 
 }  // namespace shardsim

@@ -1,6 +1,11 @@
 // One step, simulated and printed.
 #include "sim/simulate.hpp"
 
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
 #include "sim/report/gzip.hpp"
 #include "sim/report/html/report.hpp"
 #include "sim/report/memory_snapshot.hpp"
@@ -45,6 +50,19 @@ void write_files_of_the_run(const Simulation& made) {
   }
 }
 
+/// A file whose name promises another format than the one that nobody asked for.
+std::vector<std::string> misnamed_output(const Request& request) {
+  if (request.format != Format::text) return {};
+  constexpr std::pair<std::string_view, std::string_view> formats[] = {
+      {".json", "json"}, {".csv", "csv"}, {".md", "markdown"}, {".html", "html"}};
+  for (const auto& [ending, format] : formats) {
+    if (request.output.ends_with(ending)) {
+      return {fmt::format("{} holds plain text; --format {} makes it what its name says", request.output, format)};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 ExitStatus run_simulate(const Command& command) {
@@ -53,7 +71,10 @@ ExitStatus run_simulate(const Command& command) {
   const Report& report = made.report;
   write_files_of_the_run(made);
   write_result(render(made, request, command), request.output);
-  if (request.verbosity >= 0) write_remarks("warning", report.warnings);
+  if (request.verbosity >= 0) {
+    write_remarks("warning", report.warnings);
+    write_remarks("warning", misnamed_output(request));
+  }
   return report.fits ? ExitStatus::fits : ExitStatus::does_not_fit;
 }
 

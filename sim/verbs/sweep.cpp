@@ -82,6 +82,9 @@ SweepArguments parse_arguments(const std::vector<std::string>& words) {
   if (const OptionText* threads = text("threads")) arguments.threads = parse_threads(*threads);
   arguments.dry_run = text("dry-run") != nullptr;
   arguments.quiet = text("quiet") != nullptr;
+  if (arguments.output == "-") {
+    throw InputError("a sweep goes on from what it has written, and stdout keeps nothing", "--output", "a file");
+  }
   if (arguments.output.empty() && !arguments.dry_run) throw InputError("-o OUT is missing", "", usage);
   return arguments;
 }
@@ -130,8 +133,8 @@ class Progress {
                           duration(static_cast<double>(progress.points - progress.done) / rate));
     }
     if (progress.best < std::numeric_limits<double>::infinity()) {
-      line += fmt::format(", best {} {:.4g} at {}", objective_.name,
-                          objective_.smaller_is_better ? progress.best : -progress.best, progress.best_index);
+      const double best = objective_.smaller_is_better ? progress.best : -progress.best;
+      line += fmt::format(", best {} {} at {}", objective_.name, objective_text(objective_, best), progress.best_index);
     }
     std::fprintf(stderr, terminal_ ? "\r\x1b[K%s" : "%s\n", line.c_str());
     shown_ = terminal_;
@@ -263,6 +266,10 @@ SweepWork make_work(const SweepSpec& spec, const DataFolders& data) {
 std::optional<ExitStatus> begin(const SweepArguments& arguments, const DesignSpace& space, const DataFolders& data,
                                 const SweepWork& work, std::optional<FolderLock>& lock) {
   const fs::path folder = arguments.output + journal_folder;
+  const fs::path parent = fs::path(arguments.output).parent_path();
+  if (!parent.empty() && !fs::is_directory(parent)) {
+    throw InputError("there is no folder '" + parent.string() + "'", "--output", "-o OUT in a folder that is there");
+  }
   Evaluator evaluator(data);
   check_axis_names(space, evaluator);
   const bool had_folder = fs::exists(folder);
@@ -330,7 +337,7 @@ std::string sweep_help() {
 Simulates every point of a design space. OUT holds a line of JSON a point, or by its ending
 .csv, .sqlite or .html: a page with a scatter of what costs what, filters, a heat map and a
 table. The same OUT comes of any number of threads and ranks. A sweep that was stopped goes on
-when the same command is given again: OUT.journal/ keeps what is done until all is.
+when the same command is given again: OUT.journal/ keeps what is done, and then that all is.
 
   shardsim sweep space.yaml -o points.jsonl
   mpirun -np 16 shardsim sweep space.yaml -o points.sqlite --threads 1

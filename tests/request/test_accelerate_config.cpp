@@ -86,7 +86,7 @@ TEST_CASE("what accelerate can launch and nobody simulates is refused by name") 
 }
 
 TEST_CASE("malformed YAML gets one line") {
-  CHECK_THAT(refusal_of("a: [1,\n"), Contains("the file is no YAML"));
+  CHECK_THAT(refusal_of("a: [1,\n"), Contains("malformed YAML"));
   CHECK_THAT(refusal_of("- 1\n"), Contains("holds no settings"));
   CHECK_THAT(refusal_of(""), Contains("holds no settings"));
   CHECK_THAT(refusal_of("a: 1\na: 2\n"), Contains("'a' stands twice"));

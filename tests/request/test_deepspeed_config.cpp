@@ -168,7 +168,7 @@ TEST_CASE("malformed files get one line that names file and key") {
   CHECK_THAT(refusal_of_text("[]"), Contains("no JSON object"));
   CHECK_THAT(refusal_of_text(std::string(100, '[')), Contains("the file"));
   CHECK_THAT(refusal([] { request_of("no-such-file.json"); }),
-             Contains("cannot read 'no-such-file.json' (--deepspeed)"));
+             Contains("cannot read 'no-such-file.json': No such file or directory (--deepspeed)"));
   CHECK_THAT(refusal_of_text(R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": 1.5}})"),
              Contains("zero_optimization.reduce_bucket_size); expected a whole number"));
   CHECK_THAT(refusal_of_text(R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": -1}})"),

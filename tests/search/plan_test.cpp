@@ -71,6 +71,22 @@ TEST_CASE("Each offer is what simulate says, and its hours and money follow") {
   }
 }
 
+TEST_CASE("Each checkpointing policy has a micro-batch of its own: the offer is the fastest of what fits") {
+  const std::vector<std::string> job{"--model", "llama-2-7b", "--strategy", "zero3", "--tokens", "1B"};
+  const std::vector<Offer> found = offers(job, {"dgx-a100"});
+  REQUIRE(found.size() == 1);
+  Evaluator evaluator(test::data());
+  for (const char* policy : {"full", "selective", "none"}) {
+    for (const char* micro_batch : {"1", "2", "4", "8"}) {
+      INFO(policy << ", micro-batch " << micro_batch);
+      std::vector<std::string> words = job;
+      words.insert(words.end(), {"--topology", "dgx-a100", "--checkpointing", policy, "--micro-batch", micro_batch});
+      const PointResult other = evaluator.evaluate(read_options(words));
+      if (other.status == PointStatus::fits) CHECK(found[0].hours < 1.02 * *other.figures.run_hours);
+    }
+  }
+}
+
 TEST_CASE("What breaks a constraint stands below and says which") {
   Constraints constraints;
   constraints.watts = 1000;

@@ -30,6 +30,20 @@ PointResult fitting(std::int64_t used, double tokens) {
 
 }  // namespace
 
+TEST_CASE("Each kind of memory is that of the rank that has most of it") {
+  Report report;
+  report.devices.resize(2);
+  report.devices[0].peak_allocated_bytes = 9, report.devices[0].peak_reserved_bytes = 10;
+  report.devices[0].peak_used_bytes = 12, report.devices[0].capacity_bytes = 100;
+  report.devices[1].peak_allocated_bytes = 8, report.devices[1].peak_reserved_bytes = 11;
+  report.devices[1].peak_used_bytes = 13, report.devices[1].capacity_bytes = 90;
+  const Figures figures = key_figures(report);
+  CHECK(figures.peak_allocated_bytes == 9);
+  CHECK(figures.peak_reserved_bytes == 11);
+  CHECK(figures.peak_used_bytes == 13);
+  CHECK(figures.capacity_bytes == 90);
+}
+
 TEST_CASE("A line says the point, its figures and what is unknown") {
   const SweepSpec spec = two_axes();
   std::string lines;

@@ -83,7 +83,8 @@ TEST_CASE("syntax errors are refused with the line") {
   says(refusal([&] { load(garbage.path()); }), "malformed DOT");
   const ScratchFile empty("e.dot", "");
   says(refusal([&] { load(empty.path()); }), "malformed DOT");
-  says(refusal([] { load("/nonexistent/x.dot"); }), "cannot read '/nonexistent/x.dot' (--topology)");
+  says(refusal([] { load("/nonexistent/x.dot"); }),
+       "cannot read '/nonexistent/x.dot': No such file or directory (--topology)");
   says(refusal([] { load("/"); }), "cannot read");
 }
 

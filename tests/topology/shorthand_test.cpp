@@ -92,7 +92,8 @@ TEST_CASE("host memory and drives can be overridden") {
 TEST_CASE("wrong topologies are refused in one line that helps") {
   const auto complaint = [](std::string_view text) { return refusal([&] { load(text); }); };
   CHECK(complaint("").find("the topology is empty") != std::string::npos);
-  CHECK(complaint("@topo.txt").find("cannot read 'topo.txt' (--topology)") != std::string::npos);
+  CHECK(complaint("@topo.txt").find("cannot read 'topo.txt': No such file or directory (--topology)") !=
+        std::string::npos);
   CHECK(complaint("0xA100").find("'0' is no usable count") != std::string::npos);
   CHECK(complaint("4x0xA100").find("'0' is no usable count") != std::string::npos);
   CHECK(complaint("99999999999999999999xA100").find("no usable count") != std::string::npos);

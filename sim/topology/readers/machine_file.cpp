@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "model/core/error.hpp"
 #include "model/core/read_file.hpp"
@@ -31,6 +32,7 @@ MachineFile read_hostfile(const std::vector<TextLine>& lines, const std::string&
   constexpr std::size_t most_slots = 64;
   MachineFile found;
   found.nodes = 0;
+  std::set<std::string> hosts;
   for (const TextLine& line : lines) {
     if (line.words.empty() || line.words.front().text.front() == '#') continue;
     std::size_t slots = 0;
@@ -47,6 +49,10 @@ MachineFile read_hostfile(const std::vector<TextLine>& lines, const std::string&
     }
     if (found.gpus != 0 && found.gpus != slots) {
       refuse_at(file, line.number, word.column, "the hosts have different numbers of slots", "hosts that are alike");
+    }
+    if (!hosts.insert(line.words.front().text).second) {
+      refuse_at(file, line.number, line.words.front().column, "'" + line.words.front().text + "' stands twice",
+                "each host once, as DeepSpeed has it");
     }
     found.gpus = slots;
     ++found.nodes;

@@ -87,7 +87,7 @@ class Reader {
       });
       const bool empty = row == lines_.end();
       refuse_at(file_, empty ? 1 : row->number, empty ? 1 : row->words[0].column, "the matrix has no header",
-                matrix_shape);
+                std::string(matrix_shape) + "; or a hostfile with lines such as worker-1 slots=8");
     }
     columns(*found);
     header_line_ = found->number;
