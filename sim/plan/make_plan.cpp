@@ -77,6 +77,7 @@ GraphOptions graph_options(const Request& request) {
   options.precision = request.precision;
   options.attention = request.attention;
   options.loss = request.loss;
+  options.transformers = request.transformers;
   options.implementation = request.implementation;
   options.adapter_dropout = request.peft.dropout;
   options.autocast = trainer_autocasts(request);

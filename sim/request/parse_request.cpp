@@ -140,6 +140,7 @@ void set_choices(const OptionTexts& texts, Request& request) {
   where_given(texts, "checkpointing", [&](const OptionText& text) { set_checkpointing(text, request); });
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);
+  set_choice(texts, "transformers", transformers_choices, request.transformers);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
   set_choice(texts, "allocator", allocator_choices, request.allocator);

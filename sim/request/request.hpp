@@ -130,6 +130,7 @@ struct Request {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  Transformers transformers = Transformers::v4_57;
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
   std::optional<bool> pin_memory;  ///< absent: the runtime's (on)
   AllocatorKind allocator = AllocatorKind::caching;
