@@ -210,14 +210,14 @@ RootResult run_root(GraphBuilder& b, ModuleId head) {
   });
 }
 
-/// accelerate hands out fp32 copies of what the model returns, and the trainer then lets go of both.
-void convert_outputs(GraphBuilder& b, const Tensor& logits) {
-  if (logits.type == DType::f32) return;
+/// accelerate hands out fp32 copies of what the model returns.
+Tensor convert_outputs(GraphBuilder& b, const Tensor& logits) {
+  if (logits.type == DType::f32) return logits;
   const Tensor copy = b.make(logits.numel, DType::f32, false);
   b.value(copy).is_logits = true;
   Operator& op = b.run("outputs_to_f32", {logits}, {copy});
   op.forward.push_back(memory_kernel(DType::f32, static_cast<double>(copy.bytes() + logits.bytes())));
-  b.drop(copy);
+  return copy;
 }
 
 void check_options(const Architecture& architecture, const GraphOptions& options) {
@@ -251,11 +251,17 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   if (options.loss == LossKind::plain && !result.loss) result.loss = kernel_cross_entropy(b, *result.output, result.labels);
   const bool from_root =
       options.loss == LossKind::eager || (options.loss == LossKind::plain && is_transformers(options.implementation));
-  if (from_root && (b.autocasts() || options.converts_outputs)) convert_outputs(b, *result.output);
+  if (from_root && (b.autocasts() || options.converts_outputs)) {
+    const Tensor logits = *result.output;
+    result.output = convert_outputs(b, logits);
+    b.drop_unless(logits, *result.output);
+  }
   if (options.loss == LossKind::chunked) result.loss = chunked_cross_entropy(b, head, *result.output);
-  if (result.output) b.drop(*result.output);
+  const bool keeps = from_root && options.keeps_outputs;
+  if (result.output && !keeps) b.drop(*result.output);
   for (const Tensor& batch : {result.ids, result.labels, *result.loss}) b.drop(batch);
   Graph graph = b.take();
+  if (keeps) graph.kept.push_back(result.output->storage);
   if (options.compile) compile_layers(graph, architecture);
   return graph;
 }

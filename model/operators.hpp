@@ -42,6 +42,7 @@ struct GraphOptions {
   Implementation implementation = Implementation::hf;
   Transformers transformers = Transformers::v4_57;  ///< whose loss transformers' modules compute
   bool autocast = false;          ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool keeps_outputs = false;     ///< the training loop names the model's outputs until backward is over
   bool converts_outputs = false;  ///< the logits that forward() returns are copied to fp32 by accelerate
   bool input_requires_gradient =
       false;                   ///< enable_input_require_grads: the frozen embedding's result takes part in backward
@@ -126,6 +127,7 @@ struct Graph {
   std::vector<Value> values;
   std::vector<Operator> operators;
   std::vector<Step> forward;
+  std::vector<ValueId> kept;  ///< values that the training loop names until backward is over
 
   const Value& value(ValueId id) const { return values[id.index()]; }
   const Operator& op(OperatorId id) const { return operators[id.index()]; }

@@ -147,6 +147,7 @@ void set_choices(const OptionTexts& texts, Request& request) {
   set_choice(texts, "save", save_choices, request.save);
   set_switch(texts, "use-reentrant", request.use_reentrant);
   set_switch(texts, "compile", request.compile);
+  set_switch(texts, "keep-outputs", request.keep_outputs);
   set_switch(texts, "pin-memory", request.pin_memory);
   set_choice(texts, "format", format_choices, request.format);
 }

@@ -131,6 +131,7 @@ struct Request {
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
   Transformers transformers = Transformers::v4_57;
+  bool keep_outputs = false;  ///< until backward is over
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
   std::optional<bool> pin_memory;  ///< absent: the runtime's (on)
   AllocatorKind allocator = AllocatorKind::caching;
