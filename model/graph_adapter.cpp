@@ -61,9 +61,9 @@ Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tenso
   const bool biases = trains(architecture_.module(parts[base_layer]).parameters) ||
                       architecture_.module(parts[lora_b]).parameters.size() > 1;
   // framework_plugin_fast_kernels.py omits "fused_lora" where the base is not quantized.
-  const bool fusible = architecture_.parameter(architecture_.module(parts[base_layer]).parameters.front())
-                           .quantization.has_value() &&
-                       wrappers.size() == 1 && !decomposes && !biases;
+  const bool fusible =
+      architecture_.parameter(architecture_.module(parts[base_layer]).parameters.front()).quantization.has_value() &&
+      wrappers.size() == 1 && !decomposes && !biases;
   if (options_.implementation == Implementation::foak && fusible) {
     return fused_low_rank(wrappers.front(), input);
   }

@@ -248,7 +248,8 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   GraphBuilder b(architecture, options);
   const ModuleId head = architecture.module(ModuleId(0)).children.back();
   RootResult result = run_root(b, head);
-  if (options.loss == LossKind::plain && !result.loss) result.loss = kernel_cross_entropy(b, *result.output, result.labels);
+  if (options.loss == LossKind::plain && !result.loss)
+    result.loss = kernel_cross_entropy(b, *result.output, result.labels);
   const bool from_root =
       options.loss == LossKind::eager || (options.loss == LossKind::plain && is_transformers(options.implementation));
   if (from_root && (b.autocasts() || options.converts_outputs)) {

@@ -23,13 +23,20 @@ std::vector<std::int64_t> frees_sorted(std::vector<std::int64_t> events) {
 
 test::Planned planned(const nlohmann::json& recorded) {
   const bool plain = recorded.at("loss") == "plain";
-  return test::plan({"--topology", "1xA100-SXM4-80GB", "--strategy", "single", "--model",
-                     SHARDSIM_SOURCE "/tests/oracle/data/losses_model.json", "--transformers",
-                     recorded.at("transformers"), "--loss", recorded.at("loss"), "--implementation",
-                     plain ? "foak" : "hf", "--precision", recorded.at("amp") ? "bf16-mixed" : "bf16", "--peft", "lora",
-                     "--lora-rank", "4", "--lora-targets", "q_proj", "--checkpointing", "full", "--use-reentrant", "on",
-                     "--seq-len", std::to_string(recorded.at("seq_len").get<int>()), "--micro-batch",
-                     std::to_string(recorded.at("micro_batch").get<int>())});
+  return test::plan({"--topology",       "1xA100-SXM4-80GB",
+                     "--strategy",       "single",
+                     "--model",          SHARDSIM_SOURCE "/tests/oracle/data/losses_model.json",
+                     "--transformers",   recorded.at("transformers"),
+                     "--loss",           recorded.at("loss"),
+                     "--implementation", plain ? "foak" : "hf",
+                     "--precision",      recorded.at("amp") ? "bf16-mixed" : "bf16",
+                     "--peft",           "lora",
+                     "--lora-rank",      "4",
+                     "--lora-targets",   "q_proj",
+                     "--checkpointing",  "full",
+                     "--use-reentrant",  "on",
+                     "--seq-len",        std::to_string(recorded.at("seq_len").get<int>()),
+                     "--micro-batch",    std::to_string(recorded.at("micro_batch").get<int>())});
 }
 
 /// Of the last step: bytes of what is allocated and, negative, of what goes, from `least` on.

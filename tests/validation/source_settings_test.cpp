@@ -117,16 +117,24 @@ TEST_CASE("a value that names a file beside the table is that file") {
   CHECK(value_of(runs, "model") == SHARDSIM_SOURCE "/tests/published/models/mistral-7b-padded.json");
 }
 
-// 128 256 words: the shifted copy's segment, rounded up to 2 MiB, has room for the gradient of all logits, which follows
-// it; 128 258: it has not, and the gradient needs a segment of its own (measured: fms-169 and 177).
+// 128 256 words: the shifted copy's segment, rounded up to 2 MiB, has room for the gradient of all logits, which
+// follows it; 128 258: it has not, and the gradient needs a segment of its own (measured: fms-169 and 177).
 TEST_CASE("two more words take a segment of fp32 logits") {
   const auto reserved = [](const std::string& model) {
-    const Report report = simulate(
-        parse_request({"--topology", "1xA100-SXM4-80GB", "--strategy", "single", "--model",
-                       SHARDSIM_SOURCE "/tests/published/models/" + model, "--precision", "bf16-mixed", "--peft",
-                       "qlora", "--checkpointing", "full", "--loss", "plain", "--implementation", "foak",
-                       "--micro-batch", "4", "--seq-len", "4096", "--transformers", "4.45", "--use-reentrant", "on"}),
-        source);
+    const Report report =
+        simulate(parse_request({"--topology",       "1xA100-SXM4-80GB",
+                                "--strategy",       "single",
+                                "--model",          SHARDSIM_SOURCE "/tests/published/models/" + model,
+                                "--precision",      "bf16-mixed",
+                                "--peft",           "qlora",
+                                "--checkpointing",  "full",
+                                "--loss",           "plain",
+                                "--implementation", "foak",
+                                "--micro-batch",    "4",
+                                "--seq-len",        "4096",
+                                "--transformers",   "4.45",
+                                "--use-reentrant",  "on"}),
+                 source);
     return static_cast<double>(report.devices.front().peak_reserved_bytes);
   };
   const double logits = 4.0 * 4 * 4096 * 128258;
