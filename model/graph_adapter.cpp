@@ -60,7 +60,11 @@ Tensor GraphBuilder::low_rank(const std::vector<ModuleId>& wrappers, const Tenso
   const std::vector<ModuleId>& parts = architecture_.module(wrappers.front()).children;
   const bool biases = trains(architecture_.module(parts[base_layer]).parameters) ||
                       architecture_.module(parts[lora_b]).parameters.size() > 1;
-  if (options_.implementation == Implementation::foak && wrappers.size() == 1 && !decomposes && !biases) {
+  // framework_plugin_fast_kernels.py omits "fused_lora" where the base is not quantized.
+  const bool fusible =
+      architecture_.parameter(architecture_.module(parts[base_layer]).parameters.front()).quantization.has_value() &&
+      wrappers.size() == 1 && !decomposes && !biases;
+  if (options_.implementation == Implementation::foak && fusible) {
     return fused_low_rank(wrappers.front(), input);
   }
   const auto child = [&](std::size_t n) {

@@ -49,8 +49,8 @@ Tensor decoder_layer(GraphBuilder& builder, ModuleId module, const Tensor& x, co
 
 /// Losses drop nothing that they were given. Of `logits`, all at once:
 Tensor cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
-/// One kernel on the logits in their own type, as of flash-attention or Unsloth: nothing in fp32, and the gradient is
-/// written over the logits. Under transformers' modules these are the shifted copy.
+/// One kernel on the logits in their own type, as of flash-attention or Unsloth: nothing in fp32 but under FOAK, and
+/// the gradient is written over the logits. Under transformers' modules these are the shifted copy.
 Tensor kernel_cross_entropy(GraphBuilder& builder, const Tensor& logits, const Tensor& labels);
 /// Of the head's input, by torchtitan's ChunkedLossWrapper (components/loss.py): head, loss and backward of one chunk
 /// of each sequence after the other, the gradient of the head's input collected in fp32.

@@ -237,6 +237,13 @@ std::vector<Tensor> GraphBuilder::split(const Tensor& base, std::initializer_lis
   return views;
 }
 
+Tensor GraphBuilder::slice(const Tensor& base, std::int64_t numel) {
+  const Tensor part = view(base, numel);
+  run("slice", {base}, {part})
+      .backward.push_back(memory_kernel(base.type, static_cast<double>(base.bytes() + 2 * part.bytes())));
+  return part;
+}
+
 Tensor GraphBuilder::matmul(std::string_view name, const Tensor& a, const Tensor& b, std::int64_t m, std::int64_t n,
                             std::int64_t k, std::int64_t batch) {
   const Tensor left = lowered(a), right = lowered(b);

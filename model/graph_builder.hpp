@@ -128,6 +128,8 @@ class GraphBuilder {
   Tensor dropout(const Tensor& input, double p);
   /// Views of `base`, `parts` elements of each row; backward concatenates their gradients.
   std::vector<Tensor> split(const Tensor& base, std::initializer_list<std::int64_t> parts);
+  /// `x[a:b]`, `numel` elements of it; its backward fills a tensor of zeros as large as `base`.
+  Tensor slice(const Tensor& base, std::int64_t numel);
   /// Batched product [m, k] x [k, n] of two activations.
   Tensor matmul(std::string_view name, const Tensor& a, const Tensor& b, std::int64_t m, std::int64_t n, std::int64_t k,
                 std::int64_t batch);

@@ -133,10 +133,20 @@ void run_chunk(GraphBuilder& b, const Head& head, Chunks& chunks) {
   b.drop(rows_gradient);
 }
 
-/// logits[..., :-1, :].contiguous(): all but each sequence's last token, a smaller block than the logits'.
+/// logits[..., :-1, :].contiguous(): all but each sequence's last token, a smaller block than the logits'. Of one
+/// sequence they are contiguous as they lie. The copy hands its gradient on, and the slices write theirs.
 Tensor shift_logits(GraphBuilder& b, const Tensor& logits) {
   const std::int64_t kept = std::max<std::int64_t>(1, b.tokens() - b.options().micro_batch);
-  const Tensor rows = b.elementwise("shift_logits", {logits}, logits.numel / b.tokens() * kept, logits.type);
+  const std::int64_t numel = logits.numel / b.tokens() * kept;
+  const bool copies = b.options().micro_batch > 1;
+  const int slices = b.options().transformers == Transformers::v4_57 ? 1 : 2;  // of the tokens, and `:`
+  Tensor rows = logits;
+  const auto advance = [&](const Tensor& next) {
+    b.drop_unless(rows, logits);
+    rows = next;
+  };
+  for (int i = copies ? 1 : 0; i < slices; ++i) advance(b.slice(rows, numel));
+  if (copies) advance(b.elementwise("shift_logits", {rows}, numel, logits.type));
   b.value(rows).is_logits = true;
   return rows;
 }
@@ -145,12 +155,13 @@ Tensor shift_logits(GraphBuilder& b, const Tensor& logits) {
 
 Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const Tensor wide = b.cast(logits, DType::f32);
+  const Tensor rows = b.options().transformers == Transformers::v4_57 ? wide : shift_logits(b, wide);
   // Labels are padded and cut; what is cut of one sequence is contiguous, and stays a view of the padded copy.
   const std::int64_t padded = labels.numel + 2 * b.options().micro_batch;  // an int64 a sequence
   const bool is_view = b.options().micro_batch == 1;
   const Tensor shifted = b.elementwise("shift_labels", {labels}, is_view ? padded : labels.numel, labels.type);
   if (!is_view) b.last().scratch = padded * size_of(labels.type);
-  const Tensor log_probabilities = b.saving_result("log_softmax", wide, DType::f32);
+  const Tensor log_probabilities = b.saving_result("log_softmax", rows, DType::f32);
   b.value(log_probabilities).is_logits = true;
   const Tensor loss = b.make(1, DType::f32);
   const Tensor total_weight = b.make(1, DType::f32, false);
@@ -163,14 +174,17 @@ Tensor cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels
   b.drop(log_probabilities);
   b.drop(shifted);
   b.drop(total_weight);
+  b.drop_unless(rows, wide);
   b.drop_unless(wide, logits);
   return loss;
 }
 
-// The logits are read twice in forward, and once in backward, where their gradient is written over them.
+// The logits are read twice in forward, and once in backward, where their gradient is written over them. FOAK's
+// FastForCausalLMLoss (kernels/unsloth/cross_entropy_loss.py) widens them first, as transformers' own loss does.
 Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor& labels) {
   const bool shifts = is_transformers(b.options().implementation);
-  const Tensor rows = shifts ? shift_logits(b, logits) : logits;
+  const Tensor wide = b.options().implementation == Implementation::foak ? b.cast(logits, DType::f32) : logits;
+  const Tensor rows = shifts ? shift_logits(b, wide) : wide;
   const Tensor row_sums = b.make(b.tokens(), DType::f32, false);
   const Tensor loss = b.make(1, DType::f32);
   Operator& op = b.run("cross_entropy", {rows, labels}, {loss, row_sums}, {rows, labels, row_sums});
@@ -178,7 +192,8 @@ Tensor kernel_cross_entropy(GraphBuilder& b, const Tensor& logits, const Tensor&
   op.backward.push_back(memory_kernel(rows.type, real(2 * rows.bytes())));
   b.gradient_in_place(rows);
   b.drop(row_sums);
-  b.drop_unless(rows, logits);
+  b.drop_unless(rows, wide);
+  b.drop_unless(wide, logits);
   return loss;
 }
 

@@ -160,6 +160,15 @@ Tensor project_to_logits(GraphBuilder& b, ModuleId head, const Tensor& x) {
   return logits;
 }
 
+/// What transformers returns beside the loss.
+Tensor returned_logits(GraphBuilder& b, ModuleId head, const Tensor& hidden) {
+  const Tensor logits = project_to_logits(b, head, hidden);
+  if (b.options().transformers != Transformers::v4_45) return logits;
+  const Tensor wide = b.cast(logits, DType::f32);
+  b.drop_unless(logits, wide);
+  return wide;
+}
+
 /// What the root's forward() returns: logits, or the head's input where the loss applies the head itself.
 struct RootResult {
   Tensor ids, labels;
@@ -177,11 +186,16 @@ RootResult run_root(GraphBuilder& b, ModuleId head) {
     const Tensor hidden = run_decoder(b, children.need(ModuleKind::container), result.ids);
     switch (b.options().loss) {
       case LossKind::eager:
-        result.output = project_to_logits(b, head, hidden);
+        result.output = returned_logits(b, head, hidden);
         result.loss = cross_entropy(b, *result.output, result.labels);
         break;
       case LossKind::plain:
-        result.output = project_to_logits(b, head, hidden);
+        if (is_transformers(b.options().implementation)) {
+          result.output = returned_logits(b, head, hidden);
+          result.loss = kernel_cross_entropy(b, *result.output, result.labels);
+        } else {
+          result.output = project_to_logits(b, head, hidden);
+        }
         break;
       case LossKind::chunked:
         result.output = hidden;
@@ -196,13 +210,14 @@ RootResult run_root(GraphBuilder& b, ModuleId head) {
   });
 }
 
-/// accelerate hands out fp32 copies of what the model returns, and the trainer then lets go of both.
-void convert_outputs(GraphBuilder& b, const Tensor& logits) {
+/// accelerate hands out fp32 copies of what the model returns.
+Tensor convert_outputs(GraphBuilder& b, const Tensor& logits) {
+  if (logits.type == DType::f32) return logits;
   const Tensor copy = b.make(logits.numel, DType::f32, false);
   b.value(copy).is_logits = true;
   Operator& op = b.run("outputs_to_f32", {logits}, {copy});
   op.forward.push_back(memory_kernel(DType::f32, static_cast<double>(copy.bytes() + logits.bytes())));
-  b.drop(copy);
+  return copy;
 }
 
 void check_options(const Architecture& architecture, const GraphOptions& options) {
@@ -233,14 +248,21 @@ Graph build_graph(const Architecture& architecture, const GraphOptions& options)
   GraphBuilder b(architecture, options);
   const ModuleId head = architecture.module(ModuleId(0)).children.back();
   RootResult result = run_root(b, head);
-  if (options.loss == LossKind::plain) result.loss = kernel_cross_entropy(b, *result.output, result.labels);
+  if (options.loss == LossKind::plain && !result.loss)
+    result.loss = kernel_cross_entropy(b, *result.output, result.labels);
   const bool from_root =
       options.loss == LossKind::eager || (options.loss == LossKind::plain && is_transformers(options.implementation));
-  if (from_root && (b.autocasts() || options.converts_outputs)) convert_outputs(b, *result.output);
+  if (from_root && (b.autocasts() || options.converts_outputs)) {
+    const Tensor logits = *result.output;
+    result.output = convert_outputs(b, logits);
+    b.drop_unless(logits, *result.output);
+  }
   if (options.loss == LossKind::chunked) result.loss = chunked_cross_entropy(b, head, *result.output);
-  if (result.output) b.drop(*result.output);
+  const bool keeps = from_root && options.keeps_outputs;
+  if (result.output && !keeps) b.drop(*result.output);
   for (const Tensor& batch : {result.ids, result.labels, *result.loss}) b.drop(batch);
   Graph graph = b.take();
+  if (keeps) graph.kept.push_back(result.output->storage);
   if (options.compile) compile_layers(graph, architecture);
   return graph;
 }

@@ -24,6 +24,13 @@ constexpr bool is_transformers(Implementation implementation) {
          implementation == Implementation::foak;
 }
 
+/// Versions of transformers that differ in their loss, each with the torch of its time:
+/// - v4_45 (up to 4.45, torch 2.4) returns fp32 logits and copies all but each sequence's last token for the loss;
+/// - v4_48 (from 4.46 on) returns 16-bit logits, and the loss takes the copy of fp32 ones of its own;
+/// - v4_57 pads the labels instead and copies no logits.
+/// Up to torch 2.4 `:` in an index is a slice that autograd records, whose backward zeroes and fills a tensor.
+enum class Transformers : std::uint8_t { v4_45, v4_48, v4_57 };
+
 /// What decides the graph besides the architecture.
 struct GraphOptions {
   std::int64_t micro_batch = 1;
@@ -33,7 +40,9 @@ struct GraphOptions {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  Transformers transformers = Transformers::v4_57;  ///< whose loss transformers' modules compute
   bool autocast = false;          ///< around forward() although weights are in 16 bits (PEFT under HF's Trainer)
+  bool keeps_outputs = false;     ///< the training loop names the model's outputs until backward is over
   bool converts_outputs = false;  ///< the logits that forward() returns are copied to fp32 by accelerate
   bool input_requires_gradient =
       false;                   ///< enable_input_require_grads: the frozen embedding's result takes part in backward
@@ -118,6 +127,7 @@ struct Graph {
   std::vector<Value> values;
   std::vector<Operator> operators;
   std::vector<Step> forward;
+  std::vector<ValueId> kept;  ///< values that the training loop names until backward is over
 
   const Value& value(ValueId id) const { return values[id.index()]; }
   const Operator& op(OperatorId id) const { return operators[id.index()]; }

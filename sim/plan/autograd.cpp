@@ -143,6 +143,7 @@ void Autograd::backward() {
     }
   }
   let_retained_go();
+  for (const ValueId value : graph_.kept) drop(value);
 }
 
 void Autograd::leave_recomputed(std::int32_t layer) {

@@ -77,6 +77,8 @@ GraphOptions graph_options(const Request& request) {
   options.precision = request.precision;
   options.attention = request.attention;
   options.loss = request.loss;
+  options.transformers = request.transformers;
+  options.keeps_outputs = request.keep_outputs;
   options.implementation = request.implementation;
   options.adapter_dropout = request.peft.dropout;
   options.autocast = trainer_autocasts(request);

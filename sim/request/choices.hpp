@@ -53,6 +53,9 @@ inline constexpr std::array implementation_choices = {
     Choice<Implementation>{"hf", Implementation::hf}, Choice<Implementation>{"torchtitan", Implementation::torchtitan},
     Choice<Implementation>{"liger", Implementation::liger}, Choice<Implementation>{"foak", Implementation::foak},
     Choice<Implementation>{"megatron", Implementation::megatron}};
+inline constexpr std::array transformers_choices = {Choice<Transformers>{"4.45", Transformers::v4_45},
+                                                    Choice<Transformers>{"4.48", Transformers::v4_48},
+                                                    Choice<Transformers>{"4.57", Transformers::v4_57}};
 inline constexpr std::array optimizer_choices = {
     Choice<OptimizerKind>{"adamw", OptimizerKind::adamw},
     Choice<OptimizerKind>{"adamw-8bit", OptimizerKind::adamw_8bit},

@@ -61,6 +61,8 @@ std::vector<std::pair<std::string_view, OptionValue>> echo(const Request& reques
       {"attention", word(attention_choices, request.attention)},
       {"loss", word(loss_choices, request.loss)},
       {"implementation", word(implementation_choices, request.implementation)},
+      {"transformers", word(transformers_choices, request.transformers)},
+      {"keep-outputs", request.keep_outputs},
       {"compile", request.compile},
       {"optimizer-impl", word(optimizer_impl_choices, request.optimizer_impl)},
       {"pin-memory", value_or_none(request.pin_memory)},

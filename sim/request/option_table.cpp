@@ -86,6 +86,11 @@ constexpr std::array table = {
     OptionSpec{"Framework", "compile", 0, "on|off", "torch.compile of each block [off]"},
     OptionSpec{"Framework", "implementation", 0, "NAME", "whose block: hf, torchtitan, liger, foak or megatron [hf]",
                "whose block: hf, torchtitan, liger, foak or megatron [hf]"},
+    OptionSpec{"Framework", "transformers", 0, "VERSION",
+               "whose loss transformers' modules compute: 4.45 (or older), 4.48 (from 4.46 on) or 4.57 [4.57]"},
+    OptionSpec{"Framework", "keep-outputs", 0, "on|off",
+               "the training loop names the model's outputs until backward is over, as Hugging Face's Trainer does not "
+               "[off]"},
     OptionSpec{"Framework", "allocator", 0, "NAME", "caching, or expandable (expandable_segments:True) [caching]"},
 
     OptionSpec{"Whole run", "tokens", 0, "N", "tokens to train on, such as 15T: adds time, energy and money",

@@ -142,12 +142,14 @@ void set_choices(const OptionTexts& texts, Request& request) {
   where_given(texts, "checkpointing", [&](const OptionText& text) { set_checkpointing(text, request); });
   set_choice(texts, "attention", attention_choices, request.attention);
   set_choice(texts, "loss", loss_choices, request.loss);
+  set_choice(texts, "transformers", transformers_choices, request.transformers);
   set_choice(texts, "implementation", implementation_choices, request.implementation);
   set_choice(texts, "optimizer-impl", optimizer_impl_choices, request.optimizer_impl);
   set_choice(texts, "allocator", allocator_choices, request.allocator);
   set_choice(texts, "save", save_choices, request.save);
   set_switch(texts, "use-reentrant", request.use_reentrant);
   set_switch(texts, "compile", request.compile);
+  set_switch(texts, "keep-outputs", request.keep_outputs);
   set_switch(texts, "pin-memory", request.pin_memory);
   set_choice(texts, "format", format_choices, request.format);
 }

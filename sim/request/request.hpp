@@ -130,6 +130,8 @@ struct Request {
   AttentionKind attention = AttentionKind::flash;
   LossKind loss = LossKind::eager;
   Implementation implementation = Implementation::hf;
+  Transformers transformers = Transformers::v4_57;
+  bool keep_outputs = false;  ///< until backward is over
   OptimizerImpl optimizer_impl = OptimizerImpl::fused;
   std::optional<bool> pin_memory;           ///< absent: the runtime's (on)
   std::optional<std::int64_t> cpu_threads;  ///< of each rank's optimizer in host memory; absent: the launcher's

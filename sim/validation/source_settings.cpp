@@ -21,7 +21,14 @@ SourceSetting::Condition condition(const std::string& text, const std::string& w
   return {text.substr(0, sign), text.substr(sign + 1), text[sign] == '~'};
 }
 
-SourceSetting setting(const CsvRow& row, const std::string& where) {
+/// Files lie beside the table.
+std::string resolved(const std::string& value, const std::filesystem::path& table) {
+  const std::filesystem::path path = table.parent_path() / value;
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored) ? path.string() : value;
+}
+
+SourceSetting setting(const CsvRow& row, const std::filesystem::path& table, const std::string& where) {
   if (row.fields.size() != columns.size()) {
     throw InputError(std::to_string(row.fields.size()) + " fields", where, std::to_string(columns.size()));
   }
@@ -35,7 +42,7 @@ SourceSetting setting(const CsvRow& row, const std::string& where) {
     rest = end == std::string::npos ? "" : rest.substr(end + separator.size());
   }
   made.option = row.fields[2];
-  made.value = row.fields[3];
+  made.value = resolved(row.fields[3], table);
   const std::vector<std::string> known = option_names();
   if (std::find(known.begin(), known.end(), made.option) == known.end()) {
     throw InputError("unknown option '" + made.option + "'", where, "a name that shardsim simulate --help lists");
@@ -68,7 +75,7 @@ std::vector<SourceSetting> read_source_settings(const std::filesystem::path& fil
   }
   std::vector<SourceSetting> settings;
   for (std::size_t i = 1; i < rows.size(); ++i) {
-    settings.push_back(setting(rows[i], file.string() + ":" + std::to_string(rows[i].line)));
+    settings.push_back(setting(rows[i], file, file.string() + ":" + std::to_string(rows[i].line)));
   }
   return settings;
 }

@@ -22,8 +22,9 @@ struct SourceSetting {
   std::string option, value;
 };
 
-/// Reads a table of the columns source, when, option, value, because; `when` joins its conditions by "; ". A file that
-/// is not there holds no settings. Throws InputError, with the line, for another form or an unknown option.
+/// Reads a table of the columns source, when, option, value, because; `when` joins its conditions by "; ". A value
+/// that names a file beside the table is that file. A table that is not there holds no settings. Throws InputError,
+/// with the line, for another form or an unknown option.
 std::vector<SourceSetting> read_source_settings(const std::filesystem::path& file);
 
 /// Sets the options that rows leave open, and those that a condition asks for, to what their source states.

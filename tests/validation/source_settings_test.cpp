@@ -109,6 +109,38 @@ TEST_CASE("a condition on the option itself reads it otherwise") {
   CHECK(value_of(plain, "implementation") == "hf");
 }
 
+TEST_CASE("a value that names a file beside the table is that file") {
+  const auto settings = read_source_settings(SHARDSIM_SOURCE "/tests/published/sources.csv");
+  MeasuredRuns runs = one_run("foundation-model-stack/fms-acceleration",
+                              {{"model", {SHARDSIM_SOURCE "/tests/published/models/mistral-7b.json", "1"}}});
+  apply_source_settings(runs, settings);
+  CHECK(value_of(runs, "model") == SHARDSIM_SOURCE "/tests/published/models/mistral-7b-padded.json");
+}
+
+// 128 256 words: the shifted copy's segment, rounded up to 2 MiB, has room for the gradient of all logits, which
+// follows it; 128 258: it has not, and the gradient needs a segment of its own (measured: fms-169 and 177).
+TEST_CASE("two more words take a segment of fp32 logits") {
+  const auto reserved = [](const std::string& model) {
+    const Report report =
+        simulate(parse_request({"--topology",       "1xA100-SXM4-80GB",
+                                "--strategy",       "single",
+                                "--model",          SHARDSIM_SOURCE "/tests/published/models/" + model,
+                                "--precision",      "bf16-mixed",
+                                "--peft",           "qlora",
+                                "--checkpointing",  "full",
+                                "--loss",           "plain",
+                                "--implementation", "foak",
+                                "--micro-batch",    "4",
+                                "--seq-len",        "4096",
+                                "--transformers",   "4.45",
+                                "--use-reentrant",  "on"}),
+                 source);
+    return static_cast<double>(report.devices.front().peak_reserved_bytes);
+  };
+  const double logits = 4.0 * 4 * 4096 * 128258;
+  CHECK((reserved("llama-3-8b-padded.json") - reserved("llama-3-8b.json")) / logits == Approx(1).margin(0.02));
+}
+
 TEST_CASE("settings that say nothing are refused with their line") {
   CHECK_THAT(refusal_of("here,,lora-droput,0.1,a\n"), Contains("lora-droput") && Contains(":2"));
   CHECK_THAT(refusal_of("here,peft,lora-dropout,0.1,a\n"), Contains("no condition"));
