@@ -121,6 +121,11 @@ Architecture read_architecture(const fs::path& config, std::string_view name) {
   Architecture architecture =
       build_architecture(read_dimensions(read), name.empty() ? file.string() : std::string(name));
   architecture.stored = read_quantization(read);
+  for (const std::string_view part : {"vision_config", "audio_config"}) {
+    if (!read.has({part})) continue;
+    architecture.warnings.push_back(architecture.name + ": its " + std::string(part) +
+                                    " is not simulated: memory and time are those of the language model alone");
+  }
   return architecture;
 }
 

@@ -163,6 +163,7 @@ class Architecture {
   std::string name;  ///< as asked for
   Dimensions dims;
   std::optional<StoredQuantization> stored;
+  std::vector<std::string> warnings;  ///< parts of the config.json that are not simulated, a sentence each
   std::vector<Module> modules;        ///< [0] is the root; parents stand before children
   std::vector<Parameter> parameters;  ///< each once, in the checkpoint's (registration) order
 

@@ -1,2 +1,3 @@
 #define CATCH_CONFIG_MAIN
 #include "catch.hpp"
+#include "library_leaks.hpp"

@@ -259,6 +259,7 @@ Request with_runtime_defaults(Request request, const Topology& topology, const A
         "--grad-accum",
         fmt::format("at most {}", most_layer_passes / std::max<std::int64_t>(1, architecture.dims.layers)));
   }
+  request.warnings.insert(request.warnings.end(), architecture.warnings.begin(), architecture.warnings.end());
   warn_of_unplanned(request);
   warn_of_lost_gradients(request);
   choose_reduce_type(request, assumptions);

@@ -25,10 +25,12 @@ double steps_of(const Request& request, const StepReport& step) {
 
 }  // namespace
 
+bool assumes_host_power(const Topology& topology) { return topology.host_power_watts == 0; }
+
 double power_of(const Topology& topology) {
-  double watts = topology.host_power_watts;
-  for (const Device& device : topology.devices) watts += device.spec.power_watts;
-  return watts;
+  double boards = 0;
+  for (const Device& device : topology.devices) boards += device.spec.power_watts;
+  return boards + (assumes_host_power(topology) ? host_power_share * boards : topology.host_power_watts);
 }
 
 std::optional<RunReport> whole_run(const Request& request, const Topology& topology, const StepReport& step,
@@ -45,10 +47,12 @@ std::optional<RunReport> whole_run(const Request& request, const Topology& topol
   run.gpu_hours = run.hours * static_cast<double>(topology.devices.size());
   run.energy_kWh = power_of(topology) * run.hours / 1000;
   if (request.price) run.cost_usd = *request.price * run.hours;
-  assumptions.push_back(
-      fmt::format("energy counts every GPU at its board power all along{}; no cooling, no idle hours, no failed runs",
-                  topology.host_power_watts > 0 ? fmt::format(" and {:.0f} W for the hosts", topology.host_power_watts)
-                                                : ", and no host, whose power is unknown"));
+  assumptions.push_back(fmt::format(
+      "energy counts every GPU at its board power all along and {} for the hosts; no cooling, no idle "
+      "hours, no failed runs",
+      assumes_host_power(topology)
+          ? fmt::format("{:.0f} % of it (as a DGX H100 draws at most, where nobody says)", 100 * host_power_share)
+          : fmt::format("{:.0f} W", topology.host_power_watts)));
   return run;
 }
 

@@ -103,7 +103,7 @@ void parse_peft(const OptionTexts& texts, Request& request) {
   }
   if (upcast != nullptr) {
     const bool on = parse_switch(*upcast);
-    refuse_without(peft.any() || on, upcast, "", "qlora or qdora");
+    refuse_without(on ? peft.quantizes() : peft.any(), upcast, "", "qlora or qdora");
     peft.kbit_upcast = on;
   }
 }

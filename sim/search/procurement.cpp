@@ -69,8 +69,8 @@ class OneMachine {
     made.options = with(std::move(options), "topology", named(system_, nodes));
     made.result = evaluator_.evaluate(made.options);
     const double machines = static_cast<double>(nodes);
-    made.power_assumed = node_.host_power_watts == 0;
-    made.watts = power_of(node_) * machines * (made.power_assumed ? 1 + host_power_share : 1);
+    made.power_assumed = assumes_host_power(node_);
+    made.watts = power_of(node_) * machines;
     made.rack_units = node_.rack_units * machines;
     made.price = price_;
     const Figures& figures = made.result.figures;

@@ -33,7 +33,7 @@ struct Offer {
   OptionTexts options;  ///< the whole request
   PointResult result;
   double hours = 0, energy_kWh = 0, watts = 0;
-  bool power_assumed = false;       ///< the hosts' share of it, see host_power_share
+  bool power_assumed = false;       ///< the hosts' share of it
   double rack_units = 0;            ///< 0: nobody says
   Price price;                      ///< of one node
   std::optional<double> rent_usd;   ///< of the run
@@ -44,10 +44,6 @@ struct Offer {
   /// What the run costs to rent or, where only buying is wanted, as its share of owning; absent: nobody knows.
   std::optional<double> cost(const Constraints& constraints) const;
 };
-
-/// What a host draws beside its GPUs, as a share of their board power, where its file does not say: the DGX H100's
-/// 10.2 kW with eight boards of 700 W (datasheet, most that it draws), assumed for all others.
-inline constexpr double host_power_share = 0.8;
 
 /// Calls the piece of work for each index, on as many threads as there are.
 using ForEach = std::function<void(std::size_t count, const std::function<void(std::size_t)>& work)>;

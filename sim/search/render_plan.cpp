@@ -8,6 +8,7 @@
 
 #include "sim/report/json_text.hpp"
 #include "sim/report/notation.hpp"
+#include "sim/report/run.hpp"
 #include "sim/report/verdict.hpp"
 #include "sim/search/advise.hpp"
 

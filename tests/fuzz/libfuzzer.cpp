@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fuzz/reader.hpp"
+#include "library_leaks.hpp"
 #include "model/core/error.hpp"
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);

@@ -111,6 +111,8 @@ TEST_CASE("the nested form of published Gemma 3 configs leaves most to the defau
   CHECK(gemma.parameter_count() == 3880263168);
   CHECK(gemma.dims.vocab == 262208);
   CHECK(gemma.dims.heads == 8);
+  REQUIRE(gemma.warnings.size() == 1);
+  CHECK(gemma.warnings.front().find("vision_config is not simulated") != std::string::npos);
 }
 
 TEST_CASE("a nested config's ties may stand outside, its type too") {

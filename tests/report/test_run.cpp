@@ -66,6 +66,15 @@ TEST_CASE("hours, energy and cost") {
   CHECK(run_of(request).cost_usd == Approx(3.5));
 }
 
+TEST_CASE("a host whose power nobody says draws 80 % of its boards'") {
+  Topology topology = two_gpus();
+  CHECK_FALSE(assumes_host_power(topology));
+  CHECK(power_of(topology) == Approx(2 * 400 + 200));
+  topology.host_power_watts = 0;
+  CHECK(assumes_host_power(topology));
+  CHECK(power_of(topology) == Approx(1.8 * 2 * 400));
+}
+
 TEST_CASE("every format says it") {
   Report report = sample_report();
   report.run = RunReport{1800, 14'745'600, 1, 2, 1, {}};

@@ -46,6 +46,8 @@ TEST_CASE("options of adapters that make no sense are refused") {
   CHECK_THAT(refusal([] { parsed({"--lora-targets", "q_proj"}); }), Contains("has nothing to act on"));
   CHECK_THAT(refusal([] { parsed({"--peft", "lora", "--quantization", "nf4"}); }), Contains("expected qlora"));
   CHECK_THAT(refusal([] { parsed({"--kbit-upcast", "off"}); }), Contains("expected qlora"));
+  CHECK_THAT(refusal([] { parsed({"--peft", "lora", "--kbit-upcast", "on"}); }), Contains("expected qlora"));
+  CHECK_FALSE(parsed({"--peft", "lora", "--kbit-upcast", "off"}).peft.kbit_upcast.value_or(true));
   CHECK_THAT(refusal([] { parsed({"--peft", "prompt", "--lora-rank", "8"}); }), Contains("has nothing to act on"));
   CHECK_THAT(refusal([] { parsed({"--peft", "qdora", "--quantization", "gptq4"}); }), Contains("no DoRA over GPTQ"));
   CHECK_THAT(refusal([] { parsed({"--peft", "lora", "--lora-rank", "0"}); }), Contains("no rank"));

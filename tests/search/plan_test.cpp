@@ -60,7 +60,7 @@ TEST_CASE("Each offer is what simulate says, and its hours and money follow") {
     REQUIRE(report.run);
     CHECK(report.run->hours == offer.hours);
     CHECK(offer.power_assumed == (offer.system != "desktop-rtx-4090"));
-    CHECK(offer.energy_kWh == Approx(report.run->energy_kWh * (offer.power_assumed ? 1 + host_power_share : 1)));
+    CHECK(offer.energy_kWh == Approx(report.run->energy_kWh));
     if (offer.rent_usd)
       CHECK(*offer.rent_usd == Approx(offer.hours * *offer.price.rent_per_hour * static_cast<double>(offer.nodes)));
     if (offer.price.rent_per_hour) CHECK_FALSE(offer.price.rent_source.empty());
