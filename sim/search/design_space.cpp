@@ -61,6 +61,14 @@ OptionTexts DesignSpace::texts_at(std::uint64_t index) const {
   return texts;
 }
 
+bool are_whole(const std::vector<std::string>& values) {
+  constexpr std::size_t most_digits = 15;  // exact in a double, too
+  return std::all_of(values.begin(), values.end(), [](const std::string& value) {
+    return !value.empty() && value.size() <= most_digits && (value == "0" || value.front() != '0') &&
+           value.find_first_not_of("0123456789") == std::string::npos;
+  });
+}
+
 bool DesignSpace::skips(const OptionTexts& texts) const {
   return std::any_of(skip_rules.begin(), skip_rules.end(), [&](const SkipRule& rule) {
     return std::all_of(rule.begin(), rule.end(), [&](const Condition& c) { return holds(c, texts); });
@@ -70,7 +78,7 @@ bool DesignSpace::skips(const OptionTexts& texts) const {
 std::string DesignSpace::canonical() const {
   nlohmann::json json;
   for (const auto& [option, text] : base) json["base"][option] = text.value;
-  for (const Axis& axis : axes) json["axes"].push_back({axis.option, axis.values});
+  for (const Axis& axis : axes) json["axes"].push_back({axis.option, axis.values, axis.is_whole});
   for (const SkipRule& rule : skip_rules) {
     nlohmann::json conditions;
     for (const Condition& c : rule) {

@@ -15,7 +15,11 @@ struct Axis {
   std::string option;
   std::vector<std::string> values;  ///< as one would type them
   std::string where;                ///< for messages
+  bool is_whole = false;            ///< are_whole(values): results give them as numbers
 };
+
+/// True where each is a whole number, written as JSON would write it ("4096", not "4k" or "08").
+bool are_whole(const std::vector<std::string>& values);
 
 /// A condition on one option, or on the product of several: one of `values`, or a number within bounds.
 struct Condition {

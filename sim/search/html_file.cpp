@@ -52,7 +52,8 @@ class HtmlFile : public ResultFile {
 
   void add(const std::string& line, const nlohmann::json& point) override {
     std::vector<std::string> values;
-    for (const Axis& axis : spec_.space.axes) values.push_back(point["axes"][axis.option].get<std::string>());
+    for (const std::string* value : spec_.space.values_at(point["index"].get<std::uint64_t>()))
+      values.push_back(*value);
     std::vector<std::optional<double>> figures;
     for (const PageFigure& figure : page_figures_) {
       const auto value = point.find(figure.name);

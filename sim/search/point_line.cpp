@@ -20,7 +20,8 @@ void append_point_line(std::string& lines, std::uint64_t index, const DesignSpac
   fmt::format_to(out, "{{\"index\":{},\"axes\":{{", index);
   const std::vector<const std::string*> values = space.values_at(index);
   for (std::size_t a = 0; a < values.size(); ++a) {
-    fmt::format_to(out, "{}\"{}\":{}", a > 0 ? "," : "", space.axes[a].option, quoted(*values[a]));
+    const Axis& axis = space.axes[a];
+    fmt::format_to(out, "{}\"{}\":{}", a > 0 ? "," : "", axis.option, axis.is_whole ? *values[a] : quoted(*values[a]));
   }
   fmt::format_to(out, "}},\"status\":\"{}\"", name_of(result.status));
   const bool simulated = result.status == PointStatus::fits || result.status == PointStatus::does_not_fit;

@@ -101,6 +101,7 @@ class SpecReader {
       if (different.size() < axis.values.size()) {
         throw InputError("a value of '" + axis.option + "' stands twice", axis.where, "each value once");
       }
+      axis.is_whole = are_whole(axis.values);
       spec_.space.axes.push_back(std::move(axis));
       check_points();
     }

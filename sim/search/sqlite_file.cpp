@@ -21,9 +21,11 @@ class SqliteFile : public ResultFile {
   SqliteFile(fs::path file, const DesignSpace& space) : path_(std::move(file)) {
     fs::remove(unfinished(path_));
     if (sqlite3_open(unfinished(path_).c_str(), &database_) != SQLITE_OK) fail();
-    for (const Axis& axis : space.axes) axes_.push_back(axis.option);
     std::string columns = "\"index\" INTEGER PRIMARY KEY";
-    for (const std::string& axis : axes_) columns += ", " + quoted_name(axis) + " TEXT";
+    for (const Axis& axis : space.axes) {
+      axes_.push_back(axis.option);
+      columns += ", " + quoted_name(axis.option) + (axis.is_whole ? " INTEGER" : " TEXT");
+    }
     columns += ", status TEXT, fits INTEGER";
     for (const NamedFigure& figure : named_figures({})) {
       columns += fmt::format(", {} {}", figure.name, figure.whole ? "INTEGER" : "REAL");

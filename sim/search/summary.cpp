@@ -76,8 +76,9 @@ std::string SweepSummary::table(const std::vector<const Candidate*>& rows) const
   for (const Candidate* row : rows) {
     const nlohmann::json point = nlohmann::json::parse(row->line);
     std::vector<std::string> line{point["index"].dump()};
-    for (const Axis& axis : spec_.space.axes) {
-      if (axis.values.size() > 1) line.push_back(point["axes"][axis.option]);
+    const std::vector<const std::string*> values = spec_.space.values_at(point["index"].get<std::uint64_t>());
+    for (std::size_t a = 0; a < values.size(); ++a) {
+      if (spec_.space.axes[a].values.size() > 1) line.push_back(*values[a]);
     }
     for (const Objective& objective : spec_.pareto) {
       line.push_back(objective_text(objective, point[std::string(objective.figure)].get<double>()));

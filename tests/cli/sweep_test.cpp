@@ -43,6 +43,18 @@ TEST_CASE("CSV and SQLite by the file's ending") {
   const std::string sqlite = fresh("points.sqlite");
   REQUIRE(run("sweep " + small + " -q -o " + sqlite).status == 0);
   CHECK_THAT(contents(sqlite).substr(0, 15), Contains("SQLite format 3"));
+  CHECK_THAT(contents(sqlite), Contains("\"seq-len\" INTEGER, \"micro-batch\" INTEGER, status TEXT"));
+}
+
+TEST_CASE("An axis of whole numbers gives numbers, any other the words of the spec") {
+  const std::string spec = write("words.yaml",
+                                 "base: {topology: 2xA100, strategy: zero3, model: gpt2}\n"
+                                 "axes: {seq-len: [128, 1k], micro-batch: [1, 2]}\n");
+  const std::string lines = fresh("words.jsonl");
+  REQUIRE(run("sweep " + spec + " -q -o " + lines).status == 0);
+  CHECK_THAT(contents(lines), Contains("\"axes\":{\"seq-len\":\"1k\",\"micro-batch\":2}"));
+  const std::string page = fresh("words.html");
+  CHECK(run("sweep " + spec + " -q -o " + page).status == 0);
 }
 
 TEST_CASE("Points that the runtimes refuse are results") {

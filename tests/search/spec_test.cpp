@@ -45,6 +45,14 @@ axes:
   CHECK(spec.pareto.size() == 2);
 }
 
+TEST_CASE("Whole numbers are told from what only looks like them") {
+  CHECK(are_whole({"0", "1", "4096", "999999999999999"}));
+  for (const std::string odd : {"4k", "08", "-1", "1.5", "", "1e3", "1234567890123456", "none"}) {
+    INFO(odd);
+    CHECK_FALSE(are_whole({"1", odd}));
+  }
+}
+
 TEST_CASE("The last axis varies fastest") {
   const SweepSpec spec = read(base + "axes: {micro-batch: [1, 2], seq-len: [256, 512, 1024]}\n");
   const auto values = spec.space.values_at(4);
