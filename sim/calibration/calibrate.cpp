@@ -133,8 +133,9 @@ std::string calibrated_device(const Measurements& m, const DataFolders& data) {
       memory = std::clamp(memory / slower, 0.02, 1.0);
     }
     if (std::abs(slower - 1) > most_remaining) {
-      throw InputError(fmt::format("the steps take {:.3g} times as long as {} can take for them", slower, m.device),
-                       m.file + ": steps", "seconds of one optimizer step, with the options that it ran with");
+      throw InputError(
+          fmt::format("the steps take {:.3g} times what any efficiency of {} makes of them", slower, m.device),
+          m.file + ": steps", "seconds of one optimizer step, with the options that it ran with");
     }
   }
   return device_file(m, device, figures);

@@ -29,7 +29,7 @@ class JsonReader {
   double positive(const Json& object, const std::string& key, const std::string& where, double most = 1e15) const;
   /// A positive whole number.
   std::int64_t whole(const Json& object, const std::string& key, const std::string& where, double most = 1e15) const;
-  /// Its "seconds": what Time can hold, and days less.
+  /// Its "seconds", up to eleven days.
   double seconds(const Json& object, const std::string& where) const { return positive(object, "seconds", where, 1e6); }
   /// A list, each of whose elements is an object: `use(entry, "key[3]")`.
   template <class Use>
