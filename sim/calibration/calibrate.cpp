@@ -17,12 +17,8 @@ namespace {
 
 /// Rounds of scaling until the median step is met; each one's error is a small part of the one before.
 constexpr int rounds = 6;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
+/// What may remain of it then; more is another device, or another run.
+constexpr double most_remaining = 0.02;
 
 /// The figures that change; the rest stays with the device.
 struct Figures {
@@ -116,6 +112,10 @@ std::string calibrated_device(const Measurements& m, const DataFolders& data) {
   if (m.products.empty() && m.passes.empty() && m.steps.empty() && !m.launch_seconds && !m.memory_bytes) {
     throw InputError("nothing was measured", m.file, "matmul, elementwise, launch_seconds, memory_bytes or steps");
   }
+  if (m.launch_seconds && !(*m.launch_seconds >= 1e-8 && *m.launch_seconds < 1)) {
+    throw InputError(fmt::format("a launch of {:.3g} s", *m.launch_seconds), m.file + ": launch_seconds",
+                     "seconds of the host for one small operation, such as 8e-6");
+  }
   Figures figures;
   if (!m.products.empty()) figures.matmul_efficiency = matmul_efficiency(m.products, device);
   if (!m.passes.empty()) figures.memory_efficiency = memory_efficiency(m.passes, device);
@@ -124,14 +124,19 @@ std::string calibrated_device(const Measurements& m, const DataFolders& data) {
   if (!m.steps.empty()) {
     double matmul = figures.matmul_efficiency.value_or(device.matmul_efficiency);
     double memory = figures.memory_efficiency.value_or(device.memory_efficiency);
-    for (int round = 0; round < rounds; ++round) {
+    double slower = 1;
+    for (int round = 0; round <= rounds; ++round) {
       figures = {matmul, memory};
-      const double slower = remaining(m, device_file(m, device, figures), data);
+      slower = remaining(m, device_file(m, device, figures), data);
       if (std::abs(slower - 1) < 1e-3) break;
       matmul = std::clamp(matmul / slower, 0.02, 1.0);
       memory = std::clamp(memory / slower, 0.02, 1.0);
     }
-    figures = {matmul, memory};
+    if (std::abs(slower - 1) > most_remaining) {
+      throw InputError(
+          fmt::format("the steps take {:.3g} times what any efficiency of {} makes of them", slower, m.device),
+          m.file + ": steps", "seconds of one optimizer step, with the options that it ran with");
+    }
   }
   return device_file(m, device, figures);
 }

@@ -20,12 +20,6 @@ constexpr int rounds = 8;
 /// NICs' efficiencies are searched down to a part in 2^20.
 constexpr int halvings = 20;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 double four_digits(double part) { return std::round(part * 1e4) / 1e4; }
 
 /// The first GPUs of the machine, as nccl-tests takes them.

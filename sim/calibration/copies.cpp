@@ -19,6 +19,8 @@ namespace {
 constexpr double small_copy = 64 * 1024;
 /// A clock may run a little fast; more than this above the datasheet is another wire.
 constexpr double clock_error = 1.02;
+/// What reaches less of its wire is not bounded by it: copies that are all small, or another unit.
+constexpr double least_reached = 0.01;
 
 /// What copies from one place to another reach.
 struct Way {
@@ -115,10 +117,10 @@ class Calibrator {
       if (wire.bandwidth.bytes_per_second < narrowest) type = wire.name;
       narrowest = std::min(narrowest, wire.bandwidth.bytes_per_second);
     }
-    if (bandwidth > clock_error * narrowest) {
+    if (bandwidth > clock_error * narrowest || bandwidth < least_reached * narrowest) {
       throw InputError(fmt::format("copies {} run at {:.4g} GB/s, and {} carries {:.4g} GB/s", ends, bandwidth / 1e9,
                                    type, narrowest / 1e9),
-                       where_, "--topology with the wires that were measured");
+                       where_, "--topology with the wires that were measured, and copies of 16 MiB or more");
     }
     for (const std::size_t w : wires) {
       Wire& wire = machine_.wires[w];

@@ -1,5 +1,7 @@
 #include "sim/calibration/json_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "model/core/error.hpp"
@@ -34,17 +36,20 @@ std::string JsonReader::text(const Json& object, const std::string& key, const s
   return value.get<std::string>();
 }
 
-double JsonReader::positive(const Json& object, const std::string& key, const std::string& where) const {
+double JsonReader::positive(const Json& object, const std::string& key, const std::string& where, double most) const {
   const Json& value = need(object, key, where);
-  const bool right = value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0;
-  if (!right) throw InputError(value.dump() + " is no measurement", place(where, key), "a number above 0");
+  const bool right = value.is_number() && value.get<double>() > 0 && value.get<double>() <= most;
+  if (!right) {
+    throw InputError(value.dump() + " is no measurement", place(where, key),
+                     fmt::format("a number above 0, up to {:g}", most));
+  }
   return value.get<double>();
 }
 
-std::int64_t JsonReader::whole(const Json& object, const std::string& key, const std::string& where) const {
-  const double value = positive(object, key, where);
-  constexpr double most = 1e15;
-  if (value != std::floor(value) || value > most) {
+std::int64_t JsonReader::whole(const Json& object, const std::string& key, const std::string& where,
+                               double most) const {
+  const double value = positive(object, key, where, most);
+  if (value != std::floor(value)) {
     throw InputError(need(object, key, where).dump() + " is no count", place(where, key), "a whole number from 1 up");
   }
   return static_cast<std::int64_t>(value);

@@ -25,10 +25,12 @@ class JsonReader {
   void only(const Json& object, const std::string& where, const std::vector<std::string>& known) const;
   const Json& need(const Json& object, const std::string& key, const std::string& where) const;
   std::string text(const Json& object, const std::string& key, const std::string& where) const;
-  /// A finite number above 0.
-  double positive(const Json& object, const std::string& key, const std::string& where) const;
+  /// A number above 0, up to `most`.
+  double positive(const Json& object, const std::string& key, const std::string& where, double most = 1e15) const;
   /// A positive whole number.
-  std::int64_t whole(const Json& object, const std::string& key, const std::string& where) const;
+  std::int64_t whole(const Json& object, const std::string& key, const std::string& where, double most = 1e15) const;
+  /// Its "seconds", up to eleven days.
+  double seconds(const Json& object, const std::string& where) const { return positive(object, "seconds", where, 1e6); }
   /// A list, each of whose elements is an object: `use(entry, "key[3]")`.
   template <class Use>
   void each(const std::string& key, Use use) const {

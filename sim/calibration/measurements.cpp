@@ -1,5 +1,7 @@
 #include "sim/calibration/measurements.hpp"
 
+#include <algorithm>
+
 #include "model/core/error.hpp"
 #include "model/core/read_file.hpp"
 #include "model/core/suggest.hpp"
@@ -35,7 +37,7 @@ std::optional<std::size_t> end_of_copy(const JsonReader& json, const Json& entry
 TimedCopy copy(const JsonReader& json, const Json& entry, const std::string& where) {
   json.only(entry, where, {"from", "to", "bytes", "seconds"});
   const TimedCopy copy{end_of_copy(json, entry, "from", where), end_of_copy(json, entry, "to", where),
-                       json.positive(entry, "bytes", where), json.positive(entry, "seconds", where)};
+                       json.positive(entry, "bytes", where), json.seconds(entry, where)};
   if (copy.from == copy.to) throw InputError("it ends where it begins", json.place("", where), "two ends");
   return copy;
 }
@@ -55,7 +57,7 @@ TimedCollective collective(const JsonReader& json, const Json& entry, const std:
   made.ranks = json.whole(entry, "ranks", where);
   if (entry.contains("nodes")) made.nodes = json.whole(entry, "nodes", where);
   made.bytes = json.positive(entry, "bytes", where);
-  made.seconds = json.positive(entry, "seconds", where);
+  made.seconds = json.seconds(entry, where);
   return made;
 }
 
@@ -80,15 +82,15 @@ Measurements ours(const JsonReader& json) {
     kernel.n = json.whole(entry, "n", where);
     kernel.k = json.whole(entry, "k", where);
     kernel.flops = 2 * static_cast<double>(kernel.m) * static_cast<double>(kernel.n) * static_cast<double>(kernel.k);
-    m.products.push_back({kernel, json.positive(entry, "seconds", where)});
+    m.products.push_back({kernel, json.seconds(entry, where)});
   });
   json.each("elementwise", [&](const Json& entry, const std::string& where) {
     json.only(entry, where, {"bytes", "seconds"});
-    m.passes.push_back({json.positive(entry, "bytes", where), json.positive(entry, "seconds", where)});
+    m.passes.push_back({json.positive(entry, "bytes", where), json.seconds(entry, where)});
   });
   json.each("steps", [&](const Json& entry, const std::string& where) {
     json.only(entry, where, {"seconds", "options"});
-    m.steps.push_back({options(json, entry, where), json.positive(entry, "seconds", where)});
+    m.steps.push_back({options(json, entry, where), json.seconds(entry, where)});
   });
   json.each("copies",
             [&](const Json& entry, const std::string& where) { m.copies.push_back(copy(json, entry, where)); });
@@ -107,6 +109,12 @@ Measurements read(const std::string& text, const std::string& file) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
 
 Measurements read_measurements(const std::filesystem::path& file) {
   Measurements m = read(read_file(file, {"calibrate", "a file of measurements", table_limit}), file.string());

@@ -52,6 +52,9 @@ struct Measurements {
   std::vector<TimedCollective> collectives;
 };
 
+/// Of one value or more.
+double median(std::vector<double> values);
+
 /// Reads what it finds, told apart by what it holds; throws InputError, with the key or line, for what is malformed or
 /// unknown.
 ///  - our own JSON (tests/oracle/measure_device.py writes it):

@@ -15,6 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr double most_microseconds = 1e12;
 const std::string usual = "the output of all_reduce_perf, all_gather_perf or reduce_scatter_perf";
 
 /// By the program's name: "/opt/nccl-tests/build/all_reduce_perf", "all_reduce_perf_mpi".
@@ -52,7 +53,8 @@ Ranks ranks_of(const JsonReader& json) {
     throw InputError("no devices", json.place("config", "devices"), "a list of ranks");
   }
   Ranks ranks;
-  ranks.count = json.whole(config, "nthreads", "config") * json.whole(config, "ngpus", "config") *
+  constexpr double most = 1024;  // of a process
+  ranks.count = json.whole(config, "nthreads", "config", most) * json.whole(config, "ngpus", "config", most) *
                 static_cast<std::int64_t>(devices.size());
   for (const Json& device : devices) {
     if (!device.is_object()) throw InputError("no object", json.place("config", "devices"), "a list of ranks");
@@ -69,7 +71,7 @@ double microseconds(const JsonReader& json, const Json& entry, const std::string
   if (run.contains("cpu_time")) {
     throw InputError("the times are the host's", json.place(where, key), "a run without -C");
   }
-  return json.positive(run, "time", where + "." + key);
+  return json.positive(run, "time", where + "." + key, most_microseconds);
 }
 
 std::optional<double> number(const std::string& word) {
@@ -167,7 +169,8 @@ Measurements read_nccl_listing(const std::string& text, const std::string& file)
       const double bytes = *number(row.words[0].text);
       if (bytes <= 0) continue;
       const std::optional<double> time = number(row.words[5].text);
-      if (!time || *time <= 0) throw InputError("'" + row.words[5].text + "' is no time", where, "microseconds");
+      if (!time || *time <= 0 || *time > most_microseconds)
+        throw InputError("'" + row.words[5].text + "' is no time", where, "microseconds");
       const CollectiveKind kind =
           listing.program.empty() ? kind_of_row(row.words, listing.ranks.count, where) : kind_of(listing.program, file);
       add(m, kind, listing.ranks, bytes, *time);

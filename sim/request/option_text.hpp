@@ -41,6 +41,9 @@ OptionTexts read_command_line(const std::vector<std::string>& arguments);
 /// dropped. Throws InputError with file and line for an unknown key, a key that stands twice or a line without a value.
 OptionTexts read_config_file(const std::filesystem::path& file);
 
+/// The word as a shell takes it: in quotes where it needs them.
+std::string shell_word(const std::string& word);
+
 /// The options by group, each with all that is to say.
 std::string options_help(std::span<const OptionSpec> table);
 

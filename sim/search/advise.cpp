@@ -18,10 +18,6 @@ bool fits_devices(const PointResult& result) {
                                                 result.figures.peak_used_bytes <= result.figures.capacity_bytes);
 }
 
-bool simulated(const PointResult& result) {
-  return result.status == PointStatus::fits || result.status == PointStatus::does_not_fit;
-}
-
 /// Memory as it is sold: 64, 96, 128, 192, 256, ... GiB.
 std::int64_t sold_memory(std::int64_t bytes) {
   std::int64_t size = std::int64_t{64} << 30;
@@ -92,7 +88,7 @@ class Ladder {
     const auto options = change.apply(base.options, request, gpus);
     if (!options || stands_already(*options)) return false;
     Rung rung{change.name, base.options, *options, evaluator_.evaluate(*options), change.traits.trains_less};
-    if (!simulated(rung.result)) {
+    if (!is_simulated(rung.result.status)) {
       rung.kept = false;
       rung.remark = "not possible: " + rung.result.message;
     } else if (!helps(rung, base)) {
@@ -177,7 +173,7 @@ class Ladder {
     if (advice_.chosen) return;
     for (std::size_t i = advice_.ladder.size(); i-- > 0;) {
       const Rung base = advice_.ladder[i];
-      if (base.trains_less || !simulated(base.result) || !fits_devices(base.result)) continue;
+      if (base.trains_less || !is_simulated(base.result.status) || !fits_devices(base.result)) continue;
       const std::int64_t needed = sold_memory(base.result.figures.host_peak_bytes);
       if (needed <= base.result.figures.host_capacity_bytes) continue;
       const std::string size = fmt::format("{}GiB", needed >> 30);
@@ -200,7 +196,7 @@ class Ladder {
     double least = 0;
     for (std::size_t i = 0; i < advice_.ladder.size(); ++i) {
       const PointResult& result = advice_.ladder[i].result;
-      if (!simulated(result)) continue;
+      if (!is_simulated(result.status)) continue;
       const double lack =
           std::max(static_cast<double>(result.figures.peak_used_bytes) /
                        static_cast<double>(std::max<std::int64_t>(1, result.figures.capacity_bytes)),
@@ -329,10 +325,7 @@ Advice advise(const OptionTexts& request, Aim aim, Evaluator& evaluator, const s
 std::string command_line(const OptionTexts& options) {
   std::string line = "shardsim";
   const auto add = [&](const std::string& option, const std::string& value) {
-    const bool plain =
-        value.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%") ==
-        std::string::npos;
-    line += " --" + option + " " + (plain && !value.empty() ? value : "'" + value + "'");
+    line += " --" + option + " " + shell_word(value);
   };
   // The machine and the strategy first, as people write them.
   for (const char* first : {"topology", "strategy", "model"}) {

@@ -113,7 +113,7 @@ Changed offload_to_drives(const OptionTexts& options, const Request& request, st
 
 /// Twice the GPUs of a node up to eight, then twice the nodes.
 Changed double_gpus(const OptionTexts& options, const Request& request, std::size_t gpus) {
-  static const std::regex counted(R"(^(?:(\d+)[xX])?(\d+)[xX]([A-Za-z].*)$)");
+  static const std::regex counted(R"(^(?:(\d{1,5})[xX])?(\d{1,5})[xX]([A-Za-z].*)$)");
   std::smatch match;
   const std::string topology = request.topology;
   std::string larger;

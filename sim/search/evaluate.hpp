@@ -22,6 +22,9 @@ enum class PointStatus : std::uint8_t {
   failed,   ///< a bug of ours
 };
 std::string_view name_of(PointStatus status);
+inline bool is_simulated(PointStatus status) {
+  return status == PointStatus::fits || status == PointStatus::does_not_fit;
+}
 
 struct PointResult {
   PointStatus status = PointStatus::fits;

@@ -24,8 +24,7 @@ void append_point_line(std::string& lines, std::uint64_t index, const DesignSpac
     fmt::format_to(out, "{}\"{}\":{}", a > 0 ? "," : "", axis.option, axis.is_whole ? *values[a] : quoted(*values[a]));
   }
   fmt::format_to(out, "}},\"status\":\"{}\"", name_of(result.status));
-  const bool simulated = result.status == PointStatus::fits || result.status == PointStatus::does_not_fit;
-  if (!simulated) {
+  if (!is_simulated(result.status)) {
     fmt::format_to(out, ",\"fits\":false,\"message\":{}}}\n", quoted(result.message));
     return;
   }

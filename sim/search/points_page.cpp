@@ -94,9 +94,8 @@ void PointsPage::add(std::uint64_t index, const std::vector<std::string>& values
   index_.push_back(index);
   status_.push_back(status);
   for (std::size_t a = 0; a < values.size(); ++a) axes_[a].index.push_back(axes_[a].number(values[a]));
-  const bool simulated = status == PointStatus::fits || status == PointStatus::does_not_fit;
   for (std::size_t f = 0; f < figures.size(); ++f) {
-    figures_[f].values.push_back(simulated ? figures[f] : std::optional<double>{});
+    figures_[f].values.push_back(is_simulated(status) ? figures[f] : std::optional<double>{});
   }
   bottleneck_.index.push_back(bottleneck_.number(bottleneck));
 }

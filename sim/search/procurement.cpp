@@ -177,7 +177,7 @@ class OneMachine {
 
 /// What meets all constraints by cost, where the price is known, then the rest by time.
 bool is_better(const Offer& a, const Offer& b, const Constraints& constraints) {
-  if (a.fits() != b.fits()) return a.fits();
+  if (a.result.status != b.result.status) return a.result.status < b.result.status;
   if (!a.fits()) {
     return a.result.figures.peak_used_bytes - a.result.figures.capacity_bytes <
            b.result.figures.peak_used_bytes - b.result.figures.capacity_bytes;

@@ -37,7 +37,7 @@ std::string way(const Offer& offer) {
 }
 
 std::string verdict(const Offer& offer) {
-  if (!offer.fits()) return offer.result.status == PointStatus::does_not_fit ? "does not fit" : "not possible";
+  if (!offer.fits()) return is_simulated(offer.result.status) ? "does not fit" : "not possible";
   std::string said;
   for (const std::string& miss : offer.misses) said += (said.empty() ? "misses " : ", ") + miss;
   return said;
@@ -169,8 +169,7 @@ nlohmann::ordered_json json_of(const Offer& offer) {
   entry["meets"] = offer.fits() && offer.misses.empty();
   entry["misses"] = offer.misses;
   for (const NamedFigure& figure : named_figures(offer.result.figures)) {
-    entry[std::string(figure.name)] = !offer.fits() && offer.result.status != PointStatus::does_not_fit
-                                          ? nlohmann::ordered_json()
+    entry[std::string(figure.name)] = !is_simulated(offer.result.status) ? nlohmann::ordered_json()
                                       : figure.whole ? nlohmann::ordered_json(static_cast<std::int64_t>(*figure.value))
                                                      : maybe(figure.value);
   }

@@ -46,10 +46,6 @@ std::string money(const PointResult& result) {
   return usd ? fmt::format("{:.3g}", *usd) : "-";
 }
 
-bool is_simulated(const Rung& rung) {
-  return rung.result.status == PointStatus::fits || rung.result.status == PointStatus::does_not_fit;
-}
-
 std::string mark_of(const Advice& advice, std::size_t index) {
   if (advice.chosen == index) return "=>";
   return std::find(advice.alternatives.begin(), advice.alternatives.end(), index) != advice.alternatives.end() ? "or"
@@ -62,7 +58,7 @@ std::string difference(const OptionTexts& request, const OptionTexts& options) {
   for (const auto& [option, value] : options) {
     const auto old = request.find(option);
     if (old == request.end() || old->second.value != value.value) {
-      text += fmt::format("{}--{} {}", text.empty() ? "" : " ", option, value.value);
+      text += fmt::format("{}--{} {}", text.empty() ? "" : " ", option, shell_word(value.value));
     }
   }
   return text;
@@ -88,7 +84,7 @@ class Table {
   std::string row(std::size_t i) const {
     const Rung& rung = advice_.ladder[i];
     const std::string name = (i > 0 && rung.kept ? "+ " : i > 0 ? "  " : "") + rung.change;
-    if (!is_simulated(rung)) {
+    if (!is_simulated(rung.result.status)) {
       return fmt::format("{:<2} {:<36} {}", mark_of(advice_, i), name, wrapped(rung.remark, "", "     ", text_width));
     }
     const Figures& figures = rung.result.figures;
@@ -184,7 +180,7 @@ std::string render_markdown_advice(const Advice& advice, Aim aim) {
     const Rung& rung = advice.ladder[i];
     const Figures& figures = rung.result.figures;
     const std::string options = difference(advice.ladder.front().options, rung.options);
-    if (!is_simulated(rung)) {
+    if (!is_simulated(rung.result.status)) {
       text += fmt::format("| | {} | `{}` | {} | | | | |\n", rung.change, options, rung.remark);
       continue;
     }
@@ -202,13 +198,14 @@ nlohmann::ordered_json json_of(const Rung& rung) {
   json["change"] = rung.change;
   json["command"] = command_line(rung.options);
   json["status"] = name_of(rung.result.status);
-  json["tight"] = is_simulated(rung) ? nlohmann::ordered_json(rung.result.figures.tight) : nlohmann::ordered_json();
+  json["tight"] =
+      is_simulated(rung.result.status) ? nlohmann::ordered_json(rung.result.figures.tight) : nlohmann::ordered_json();
   json["trains_less"] = rung.trains_less;
   json["kept"] = rung.kept;
   json["remark"] = rung.remark;
   for (const NamedFigure& figure : named_figures(rung.result.figures)) {
     nlohmann::ordered_json& value = json[std::string(figure.name)];
-    if (!is_simulated(rung) || !figure.value) continue;
+    if (!is_simulated(rung.result.status) || !figure.value) continue;
     if (figure.whole) {
       value = static_cast<std::int64_t>(*figure.value);
     } else {

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "model/core/error.hpp"
+#include "sim/request/option_text.hpp"
 
 namespace shardsim {
 
@@ -45,18 +46,8 @@ void write_result(std::string_view text, const std::string& file) {
 }
 
 std::string shell_command(const std::vector<std::string>& words) {
-  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%";
   std::string line = "shardsim";
-  for (const std::string& word : words) {
-    line += ' ';
-    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
-  }
+  for (const std::string& word : words) line += ' ' + shell_word(word);
   return line;
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 
 #include "model/core/error.hpp"
@@ -38,6 +39,12 @@ double number(std::string_view text, const std::string& option, const std::strin
     throw InputError("'" + std::string(text) + "' is not understood", option, right);
   }
   return value;
+}
+
+std::size_t whole_number(std::string_view text, const std::string& option, const std::string& right) {
+  const double value = number(text, option, right);
+  if (value != std::floor(value)) throw InputError("'" + std::string(text) + "' is no whole number", option, right);
+  return static_cast<std::size_t>(value);
 }
 
 /// The number before one of the units, times the unit's worth.
@@ -107,8 +114,7 @@ void set(const std::string& name, const OptionText& text, PlanArguments& argumen
   } else if (name == "electricity") {
     constraints.usd_per_kWh = number(value, where, "US dollars a kWh such as 0.12");
   } else if (name == "most-nodes") {
-    constraints.most_nodes =
-        static_cast<std::size_t>(std::min(number(value, where, "a number of nodes such as 16"), 2048.0));
+    constraints.most_nodes = std::min<std::size_t>(whole_number(value, where, "a number of nodes such as 16"), 2048);
   } else if (name == "devices") {
     constraints.devices = split(value, where);
   } else if (name == "recipes") {
@@ -119,7 +125,7 @@ void set(const std::string& name, const OptionText& text, PlanArguments& argumen
   } else if (name == "prices") {
     arguments.prices = value;
   } else if (name == "rows") {
-    arguments.rows = static_cast<std::size_t>(number(value, where, "a number of rows such as 20"));
+    arguments.rows = whole_number(value, where, "a number of rows such as 20");
   }
 }
 

@@ -105,4 +105,10 @@ TEST_CASE("what is no measurement is refused with its key") {
              Contains("matmul[0].m"));
   CHECK_THAT(refusal(R"({"device": "A100", "elementwise": [{"bytes": 1e12, "seconds": 1e-3}]})"),
              Contains("elementwise comes out as"));
+  CHECK_THAT(refusal(R"({"device": "A100", "launch_seconds": 1e-12})"), Contains("a launch of 1e-12 s"));
+  for (const char* seconds : {"1e-4", "9e5"}) {
+    CHECK_THAT(refusal(R"({"device": "A100", "steps": [{"seconds": )" + std::string(seconds) +
+                       R"(, "options": {"topology": "1xA100", "strategy": "single", "model": "gpt2"}}]})"),
+               Contains("the steps take"));
+  }
 }

@@ -176,6 +176,8 @@ TEST_CASE("what cannot be is refused with what would be right") {
   };
   const std::string quick = copies(R"({"from": "host", "to": 0, "bytes": 55e9, "seconds": 1})");
   CHECK_THAT(refused(quick, "dgx-a100"), Contains("55 GB/s, and pcie4x16 carries 31.5 GB/s"));
+  const std::string slow = copies(R"({"from": "host", "to": 0, "bytes": 1024, "seconds": 1e-5})");
+  CHECK_THAT(refused(slow, "dgx-a100"), Contains("0.1024 GB/s, and pcie4x16 carries 31.5 GB/s"));
   CHECK_THAT(refused(quick, "2xdgx-a100"), Contains("several nodes"));
   CHECK_THAT(refused(copies(R"({"from": "host", "to": 8, "bytes": 1, "seconds": 1})"), "dgx-a100"),
              Contains("GPU 8, and dgx-a100 has 8"));
@@ -189,6 +191,8 @@ TEST_CASE("what cannot be is refused with what would be right") {
   CHECK_THAT(refused(reduce(R"("ranks": 9, "bytes": 1e9, "seconds": 1)"), "dgx-a100"), Contains("9 ranks"));
   CHECK_THAT(refused(reduce(R"("ranks": 8, "bytes": 1e6, "seconds": 1)"), "dgx-a100"), Contains("tells no bandwidth"));
   CHECK_THAT(refused(reduce(R"("ranks": 8, "bytes": 1e9, "seconds": 1e-5)"), "dgx-a100"), Contains("takes 0.01 ms"));
+  CHECK_THAT(refused(reduce(R"("ranks": 8, "bytes": 1024, "seconds": 1e12)"), "dgx-a100"),
+             Contains("collectives[0].seconds"));
   CHECK_THAT(refused(R"({"device": "A100", "collectives": [{"collective": "all_to_all"}]})", "dgx-a100"),
              Contains("all_to_all"));
 }
@@ -205,6 +209,9 @@ TEST_CASE("others' output that lacks something is refused with its place") {
              Contains("a run without -C"));
   CHECK_THAT(refused(nccl("all_reduce_perf", R"({"size": 8, "out_of_place": {"time": "nan"}})")),
              Contains("results[0].out_of_place.time"));
+  CHECK_THAT(refused(R"({"nccl_version": 1, "args": ["all_reduce_perf"], "results": [],
+                        "config": {"nthreads": 1e15, "ngpus": 1e15, "devices": [{"hostname": "a"}]}})"),
+             Contains("config.nthreads"));
   CHECK_THAT(refused(R"({"nccl_version": 1, "args": ["all_reduce_perf"], "results": []})"), Contains("config"));
   CHECK_THAT(refused(R"({"nvbandwidth": {"testcases": []}})"), Contains("no copy"));
   CHECK_THAT(refused(R"({"nvbandwidth": {"testcases": [{"name": "host_to_device_memcpy_ce", "status": "Passed",

@@ -162,3 +162,20 @@ TEST_CASE("A plan marks what fits by a hair, and its energy is that of its table
 }
 
 TEST_CASE("help all has the options of every verb") { CHECK_THAT(run("help all").out, Contains("--topology MACHINE")); }
+
+TEST_CASE("A plan takes whole nodes and whole rows") {
+  const std::string plan = "plan --model gpt2 --tokens 1M --systems dgx-a100";
+  check_slip(plan + " --most-nodes 0.5", "'0.5' is no whole number (--most-nodes)");
+  check_slip(plan + " --rows 1.5", "'1.5' is no whole number (--rows)");
+}
+
+TEST_CASE("A file's name may hold a quote, or digits beyond counting, and advice is still to be pasted") {
+  const std::string quoted = write("it's.dot", box);
+  const Run advice = run("advise --strategy single --model gpt2 --seq-len 512 --topology \"" + quoted + "\"");
+  CHECK(advice.status == 0);
+  CHECK_THAT(advice.out, Contains("it'\\''s.dot' --strategy single"));
+  const std::string folder = std::filesystem::path(write("99999999999xbox.dot", box)).parent_path().string();
+  const Run none =
+      run("advise --strategy single --model llama-3.1-405b --topology 99999999999xbox.dot", "-C " + folder);
+  CHECK(none.status == 1);
+}

@@ -96,6 +96,14 @@ TEST_CASE("What breaks a constraint stands below and says which") {
   CHECK(found[1].misses == std::vector<std::string>{"power"});
 }
 
+TEST_CASE("What the runtimes refuse stands below what only lacks memory") {
+  const auto found =
+      offers({"--model", "llama-3-70b", "--strategy", "single", "--tokens", "1M"}, {"dgx-a100", "1xA100"});
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].result.status == PointStatus::does_not_fit);
+  CHECK(found[1].result.status == PointStatus::refused);
+}
+
 TEST_CASE("A rack holds what its height lets in, and a machine of unknown height says so") {
   Constraints constraints;
   constraints.rack_units = 6;
