@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).parent
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else str(HERE.parent.parent / "build/release/shardsim")
 NOT_OPTIONS = {"id", "source", "trust", "notes"}
 COLORS = ["#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#555555"]
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 420, 80, 190, 40, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 80, 230, 40, 50
 
 
 def measured_rows():
